@@ -1,0 +1,60 @@
+"""`ctrobust VERB …`: finds the verb's file, runs it, and turns a user's mistake into one line and exit 2."""
+
+import argparse
+import importlib
+import sys
+from collections.abc import Sequence
+from typing import NoReturn
+
+from ctrobust import __version__
+from ctrobust.core.errors import UserError
+
+VERBS = {
+    "ingest": "DICOM folders into an HDF5 store",
+    "split": "divide a store into training, validation and evaluation slices",
+    "train": "train by a recipe; `ctrobust-train` is the same",
+    "evaluate": "measure a run's worst-case error by projected gradient ascent",
+    "report": "one self-contained page from one or more runs",
+}
+
+
+class OneLineParser(argparse.ArgumentParser):
+    """argparse whose complaint is one line."""
+
+    def error(self, message: str) -> NoReturn:
+        print(f"{self.prog}: {message} (see {self.prog} --help)", file=sys.stderr)
+        raise SystemExit(2)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Entry point of `ctrobust`."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    parser = OneLineParser(
+        prog="ctrobust",
+        description="Train, attack and judge learned CT reconstruction.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog="commands:\n" + "\n".join(f"  {verb:10} {what}" for verb, what in VERBS.items()),
+    )
+    parser.add_argument("--version", action="version", version=f"ctrobust {__version__}")
+    parser.add_argument("verb", choices=list(VERBS), metavar="COMMAND")
+    return run_verb(parser.parse_args(given[:1]).verb, given[1:], prog=None)
+
+
+def train_main() -> int:
+    """Entry point of `ctrobust-train`."""
+    return run_verb("train", sys.argv[1:], prog="ctrobust-train")
+
+
+def run_verb(verb: str, arguments: Sequence[str], prog: str | None) -> int:
+    """Each verb's module has `configure(parser)` and `run(arguments) -> int`; both import late what is heavy."""
+    module = importlib.import_module(f"ctrobust.cli.{verb}")
+    parser = OneLineParser(prog=prog or f"ctrobust {verb}", description=module.__doc__)
+    module.configure(parser)
+    try:
+        return int(module.run(parser.parse_args(arguments)))
+    except UserError as mistake:
+        print(f"{parser.prog}: {mistake}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print(f"{parser.prog}: stopped", file=sys.stderr)
+        return 130
