@@ -46,7 +46,7 @@ def train_main() -> int:
 
 
 def run_verb(verb: str, arguments: Sequence[str], prog: str | None) -> int:
-    """Each verb's module has `configure(parser)` and `run(arguments) -> int`; both import late what is heavy."""
+    """Each verb's module has `configure(parser)` and `run(arguments) -> int`, heavy imports late."""
     module = importlib.import_module(f"ctrobust.cli.{verb}")
     parser = OneLineParser(prog=prog or f"ctrobust {verb}", description=module.__doc__)
     module.configure(parser)

@@ -39,7 +39,7 @@ class ParallelBeam:
         bins: int | None = None,
         bin_mm: float | None = None,
     ) -> None:
-        """`views`: a number (uniform on [0, π)) or the angles in radians; `bins` defaults to covering the diagonal.
+        """`views`: a number (uniform on [0, π)) or the angles in radians; `bins` default: cover the diagonal.
 
         Raises ValueError on a size, number or angle that no scanner has.
         """
@@ -70,15 +70,15 @@ class ParallelBeam:
     def view_weights(self) -> NDArray[np.float64]:
         """(views,) share of [0, π) that each view stands for; π/views each when uniform.
 
-        A gap more than three times the median is an unseen wedge, not coarse sampling: no view is made to stand
-        for it, so a limited-angle scan weighs its end views like the others.
+        A gap more than three times the median is an unseen wedge, not coarse sampling: no view is made to
+        stand for it, so a limited-angle scan weighs its end views like the others.
         """
         angles = np.mod(np.asarray(self.angles), np.pi)
         order = np.argsort(angles, kind="stable")
         gaps = np.diff(angles[order], append=angles[order[0]] + np.pi)
         usual = np.median(gaps)
         gaps = np.where(gaps > 3 * usual, usual, gaps) if usual > 0 else gaps
-        weights = np.empty_like(gaps)
+        weights: NDArray[np.float64] = np.empty_like(gaps)
         weights[order] = (gaps + np.roll(gaps, 1)) / 2
         return weights
 

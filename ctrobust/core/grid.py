@@ -32,4 +32,5 @@ def _overlap(old: int, old_mm: float, new: int, new_mm: float) -> NDArray[np.flo
     new_edges = (np.arange(new + 1) - new / 2) * new_mm
     low = np.maximum(new_edges[:-1, None], old_edges[None, :-1])
     high = np.minimum(new_edges[1:, None], old_edges[None, 1:])
-    return np.maximum(high - low, 0) / new_mm
+    share: NDArray[np.float64] = np.maximum(high - low, 0) / new_mm
+    return share

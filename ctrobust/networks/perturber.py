@@ -1,0 +1,51 @@
+"""G: the network that looks at a sinogram and proposes a perturbation of that very sinogram."""
+
+import torch
+from torch import Tensor, nn
+
+from ctrobust.networks.unet import UNet, pad_to_multiple
+
+
+class SinogramPerturber(nn.Module):
+    """y ↦ δ: (B, 1, views, bins) → the same shape, of any size, in the units of y.
+
+    A U-Net on y divided by its root mean square; its output, of order one, is scaled by `scale` times that
+    root mean square, so that G(a·y) = a·G(y) and ‖δ‖/‖y‖ starts near `scale`. Group norm: the proposal for a
+    sample does not depend on its neighbours in the batch. Whether δ respects a budget is not decided here.
+
+    hints: further sinograms of the same shape that G is shown beside y (B, hints, views, bins), each divided
+    by its own root mean square.
+    """
+
+    def __init__(
+        self, base_channels: int = 16, levels: int = 4, *, scale: float = 0.02, hints: int = 0
+    ) -> None:
+        super().__init__()
+        self.scale, self.hints = scale, hints
+        self.unet = UNet(
+            1 + hints, 1, base_channels=base_channels, levels=levels, top_convolutions=2, norm=_group_norm
+        )
+
+    def forward(self, y: Tensor, hints: Tensor | None = None) -> Tensor:
+        shown = 0 if hints is None else hints.shape[1]
+        if y.ndim != 4 or y.shape[1] != 1 or shown != self.hints:
+            raise ValueError(
+                f"sinogram of shape {tuple(y.shape)} with {shown} hints: "
+                f"give (batch, 1, views, bins) and {self.hints} hints"
+            )
+        size = _root_mean_square(y)
+        seen = y / size
+        if hints is not None:
+            seen = torch.cat([seen, hints / _root_mean_square(hints)], dim=1)
+        padded, inside = pad_to_multiple(seen, self.unet.multiple, "replicate")
+        proposal: Tensor = self.unet(padded)[..., inside[0], inside[1]]
+        return self.scale * size * proposal.to(y.dtype)
+
+
+def _group_norm(width: int) -> nn.Module:
+    groups = next(count for count in (8, 4, 2, 1) if width % count == 0)
+    return nn.GroupNorm(groups, width)
+
+
+def _root_mean_square(sinograms: Tensor) -> Tensor:
+    return sinograms.square().mean(dim=(-2, -1), keepdim=True).sqrt().clamp_min(1e-12)

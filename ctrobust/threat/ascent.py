@@ -1,0 +1,150 @@
+"""Projected gradient ascent: the independent adversary by which robustness is measured."""
+
+import math
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor, nn
+
+from ctrobust.core.errors import UserError
+from ctrobust.core.seeds import derive_seed
+from ctrobust.threat.budget import L2Ball, norms, per_sample
+
+Reconstructor = Callable[[Tensor], Tensor]
+
+
+@dataclass(frozen=True)
+class ProjectedGradientAscent:
+    """Looks for argmax ‖f(y + δ) − x‖² over the ball, per sample; returns δ, never y + δ.
+
+        v = Π(δ + m (δ − δ₋))        m = t/(t + 3)
+        δ ← Π(v + αₖ ρ g(v)/‖g(v)‖)
+
+    g: gradient of the squared error; ρ: the ball's radius; t: steps since the error of that sample last fell
+    (Nesterov's momentum with adaptive restart, O'Donoghue and Candès 2015); αₖ falls from `step` to a hundredth
+    of it along half a cosine. Of all points visited from all starts the worst is kept. The first start is `start`
+    where one is given, the others are random on the sphere.
+
+    f: any callable y ↦ x̂. A torch module is held in eval mode meanwhile. Where f has a `projector`, its
+    `matched` says whether gradients are exact; otherwise they are compared with finite differences first.
+    Raises UserError on inexact gradients, unless `allow_unmatched`.
+    """
+
+    budget: L2Ball
+    steps: int = 100
+    restarts: int = 3
+    step: float = 3.0
+    seed: int = 0
+    allow_unmatched: bool = False
+
+    def __post_init__(self) -> None:
+        if self.steps < 1 or self.restarts < 1:
+            raise ValueError(f"steps {self.steps}, restarts {self.restarts}: both must be at least 1")
+
+    def with_eps(self, eps: float) -> "ProjectedGradientAscent":
+        """The same attack in a ball of another radius."""
+        return replace(self, budget=replace(self.budget, eps=eps))
+
+    def __call__(self, f: Reconstructor, y: Tensor, x: Tensor, start: Tensor | None = None) -> Tensor:
+        """δ of the shape of y, (B, 1, views, bins); x: the truth, (B, 1, H, W)."""
+        if self.budget.eps == 0:
+            return torch.zeros_like(y)
+        with _evaluating(f):
+            if not self.allow_unmatched:
+                require_exact_gradient(f, y, x)
+            worst, found = torch.zeros_like(y), squared_error(f, y, x)
+            for restart in range(self.restarts):
+                for delta, error in self._ascend(f, y, x, self._start(y, restart, start)):
+                    better = error > found
+                    found = torch.where(better, error, found)
+                    worst = torch.where(per_sample(better), delta, worst)
+        return worst
+
+    def _start(self, y: Tensor, restart: int, given: Tensor | None) -> Tensor:
+        if restart == 0 and given is not None:
+            return self.budget.project(given, y)
+        generator = torch.Generator().manual_seed(derive_seed(self.seed, "ascent", restart))
+        return self.budget.random(y, generator)
+
+    def _ascend(
+        self, f: Reconstructor, y: Tensor, x: Tensor, delta: Tensor
+    ) -> Iterator[tuple[Tensor, Tensor]]:
+        """Every point at which a gradient was taken, and the last, with its (B,) errors."""
+        radius = per_sample(self.budget.radius(y)).to(y)
+        ahead = delta
+        before, rising = torch.zeros(len(y), device=y.device), torch.zeros(len(y), device=y.device)
+        for k in range(self.steps):
+            error, gradient = error_and_gradient(f, y, x, ahead)
+            yield ahead, error
+            rising = torch.where(error < before, 0, rising + 1)
+            before = error
+            direction = gradient / per_sample(norms(gradient).clamp_min(1e-30)).to(y)
+            length = self.step * (0.01 + 0.99 * (1 + math.cos(math.pi * k / self.steps)) / 2)
+            previous, delta = delta, self.budget.project(ahead + length * radius * direction, y)
+            momentum = per_sample(rising / (rising + 3)).to(y)
+            ahead = self.budget.project(delta + momentum * (delta - previous), y)
+        yield delta, squared_error(f, y + delta, x)
+
+
+def error_and_gradient(f: Reconstructor, y: Tensor, x: Tensor, delta: Tensor) -> tuple[Tensor, Tensor]:
+    """(B,) squared errors of f(y + δ), and their gradient with respect to δ."""
+    with torch.enable_grad():
+        delta = delta.detach().requires_grad_()
+        error = (f(y + delta) - x).square().flatten(1).sum(1)
+        (gradient,) = torch.autograd.grad(error.sum(), delta)
+    return error.detach(), gradient
+
+
+@torch.no_grad()
+def squared_error(f: Reconstructor, y: Tensor, x: Tensor) -> Tensor:
+    """(B,) ‖f(yᵢ) − xᵢ‖₂², summed over pixels."""
+    return (f(y) - x).square().flatten(1).sum(1)
+
+
+def require_exact_gradient(f: Reconstructor, y: Tensor, x: Tensor) -> None:
+    """Raise UserError where the gradient through f is known, or seen, to be inexact."""
+    projector = getattr(f, "projector", None)
+    if projector is not None:
+        if not projector.matched:
+            raise UserError(
+                f"the operator's back-end {projector.backend!r} has no exact transpose, so the attack would "
+                "understate the worst case: use a matched back-end, or allow_unmatched=True"
+            )
+        return
+    gap = gradient_gap(f, y[:1], x[:1])
+    if not gap < GRADIENT_TOLERANCE:
+        raise UserError(
+            f"the gradient through f differs from finite differences by {gap:.0%}, so the attack would "
+            "understate the worst case: give f an exact transpose, or allow_unmatched=True"
+        )
+
+
+GRADIENT_TOLERANCE = 0.05
+
+
+def gradient_gap(f: Reconstructor, y: Tensor, x: Tensor, step: float = 1e-3) -> float:
+    """Relative difference between ‖g‖ and the slope measured along g, by a central difference of step·‖y‖."""
+    at = torch.zeros_like(y)
+    _, gradient = error_and_gradient(f, y, x, at)
+    length = float(norms(gradient).square().sum().sqrt())
+    if length == 0:
+        return 0.0
+    h = step * float(norms(y).square().sum().sqrt())
+    along = gradient * (h / length)
+    ahead, behind = (squared_error(f, y + sign * along, x).double().sum() for sign in (1, -1))
+    return abs(float(ahead - behind) / (2 * h) - length) / length
+
+
+@contextmanager
+def _evaluating(f: Reconstructor) -> Iterator[None]:
+    """Batch-norm statistics must neither move nor be taken from the attacked batch."""
+    modules = [module for module in f.modules() if module.training] if isinstance(f, nn.Module) else []
+    for module in modules:
+        module.training = False
+    try:
+        yield
+    finally:
+        for module in modules:
+            module.training = True
