@@ -51,7 +51,7 @@ def run_verb(verb: str, arguments: Sequence[str], prog: str | None) -> int:
     parser = OneLineParser(prog=prog or f"ctrobust {verb}", description=module.__doc__)
     module.configure(parser)
     try:
-        return int(module.run(parser.parse_args(arguments)))
+        return int(module.run(parser.parse_intermixed_args(arguments)))
     except UserError as mistake:
         print(f"{parser.prog}: {mistake}", file=sys.stderr)
         return 2

@@ -15,11 +15,14 @@ SECONDS_BETWEEN_LINES = 15.0
 class Progress(Iterable[Item]):
     """Iterate over `items` and show how far it got; `note` adds figures such as the loss."""
 
-    def __init__(self, items: Iterable[Item], label: str, *, total: int, start: int = 0) -> None:
+    def __init__(
+        self, items: Iterable[Item], label: str, *, total: int, start: int = 0, enabled: bool = True
+    ) -> None:
         self._label, self._total, self._done = label, total, start
-        self._terminal = sys.stderr.isatty()
+        self._enabled, self._terminal = enabled, sys.stderr.isatty()
         self._items = items
-        self._bar = tqdm(desc=label, total=total, initial=start, disable=not self._terminal, leave=True)
+        hidden = not (enabled and self._terminal)
+        self._bar = tqdm(desc=label, total=total, initial=start, disable=hidden)
         self._last_line = time.monotonic()
         self._figures = ""
 
@@ -36,7 +39,11 @@ class Progress(Iterable[Item]):
         self._bar.update()
         now = time.monotonic()
         finished = self._done == self._total
-        if not self._terminal and (finished or now - self._last_line > SECONDS_BETWEEN_LINES):
+        if (
+            self._enabled
+            and not self._terminal
+            and (finished or now - self._last_line > SECONDS_BETWEEN_LINES)
+        ):
             self._last_line = now
             print(f"{self._label}: {self._done}/{self._total} {self._figures}".rstrip(), file=sys.stderr)
 

@@ -23,9 +23,9 @@ class ProjectedGradientAscent:
         δ ← Π(v + αₖ ρ g(v)/‖g(v)‖)
 
     g: gradient of the squared error; ρ: the ball's radius; t: steps since the error of that sample last fell
-    (Nesterov's momentum with adaptive restart, O'Donoghue and Candès 2015); αₖ falls from `step` to a hundredth
-    of it along half a cosine. Of all points visited from all starts the worst is kept. The first start is `start`
-    where one is given, the others are random on the sphere.
+    (Nesterov's momentum with adaptive restart, O'Donoghue and Candès 2015); αₖ falls from `step` to a
+    hundredth of it along half a cosine. Of all points visited from all starts the worst is kept. The first
+    start is `start` where one is given, the others are random on the sphere.
 
     f: any callable y ↦ x̂. A torch module is held in eval mode meanwhile. Where f has a `projector`, its
     `matched` says whether gradients are exact; otherwise they are compared with finite differences first.

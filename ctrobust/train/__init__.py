@@ -1,0 +1,1 @@
+"""Training: the max over G, the min over f, and the loop around them."""

@@ -1,0 +1,71 @@
+"""Where data and physics meet: a recipe opened on its store, its split and its operator."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from ctrobust.core.records import Split
+from ctrobust.core.seeds import derive_seed
+from ctrobust.operators import Projector
+from ctrobust.operators.measurement import measure
+from ctrobust.pipeline import embedded_store
+from ctrobust.recipes import Recipe
+from ctrobust.reconstruct.load import build_projector
+from ctrobust.store.dataset import SliceDataset, common_pixel_mm, require_pixel_mm
+from ctrobust.store.reader import Store
+from ctrobust.store.split import make_split, read_split
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """A resolved recipe with what it names: training and evaluation take their batches from here."""
+
+    recipe: Recipe
+    store: Store
+    split: Split
+    projector: Projector
+
+    def slices(self, indices: Sequence[int]) -> SliceDataset:
+        """x of these slices of the store, on the run's grid."""
+        pixel_mm = self.projector.geometry.pixel_mm
+        return SliceDataset(self.store, indices, size=self.recipe.data.size, pixel_mm=pixel_mm)
+
+    def measure(self, x: Tensor, indices: Sequence[int]) -> Tensor:
+        """y of x; the noise of a slice depends on the run's seed and the slice, not on when it is met."""
+        seeds = [derive_seed(self.recipe.seed, "noise", self.store.source_sha256[index]) for index in indices]
+        return measure(self.projector, x.to(self.projector.device), self.recipe.scan.photons, seeds)
+
+    def pair(self, indices: Sequence[int]) -> tuple[Tensor, Tensor]:
+        """(y, x) of a few slices, on the operator's device."""
+        dataset = self.slices(indices)
+        x = torch.stack([dataset[position][0] for position in range(len(dataset))])
+        return self.measure(x, indices), x.to(self.projector.device)
+
+
+def open_experiment(recipe: Recipe, *, split: Path | None = None, device: str = "cpu") -> Experiment:
+    """Open the store, take or make the split, settle the pixel size, build the operator.
+
+    `split` (a run's own copy) goes before the recipe's. Raises UserError as each of these does.
+    """
+    store = Store(Path(recipe.data.store)) if recipe.data.store else embedded_store()
+    path = split or (Path(recipe.data.split) if recipe.data.split else None)
+    parts = read_split(path, store) if path else _default_split(recipe, store)
+    pixel_mm = recipe.scan.pixel_mm or common_pixel_mm(store, parts.train, recipe.data.size)
+    if not recipe.data.resample:
+        require_pixel_mm(store, parts.train + parts.val + parts.eval, recipe.data.size, pixel_mm)
+    recipe = replace(recipe, scan=replace(recipe.scan, pixel_mm=pixel_mm))
+    return Experiment(recipe, store, parts, build_projector(recipe, device))
+
+
+def _default_split(recipe: Recipe, store: Store) -> Split:
+    data = recipe.data
+    return make_split(
+        store,
+        by="patient",
+        eval_fraction=data.eval_fraction,
+        val_fraction=data.val_fraction,
+        seed=recipe.seed,
+    )

@@ -1,0 +1,22 @@
+"""From images to what the scanner gives: y = A x, noisy where the dose is finite."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from ctrobust.operators.noise import low_dose
+from ctrobust.operators.projector import Projector
+
+
+@torch.no_grad()
+def measure(A: Projector, x: Tensor, photons: float | None, seeds: Sequence[int]) -> Tensor:
+    """(B, 1, H, W) → (B, 1, views, bins); one noise seed a slice, so that its noise is the same whenever met."""
+    y = A(x)
+    if photons is None:
+        return y
+    noisy = [
+        low_dose(clean, photons, torch.Generator().manual_seed(seed))
+        for clean, seed in zip(y, seeds, strict=True)
+    ]
+    return torch.stack(noisy)

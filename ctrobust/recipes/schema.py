@@ -1,0 +1,101 @@
+"""What a recipe may say: frozen values with their defaults. Configuration stops at the door."""
+
+from typing import Annotated, Literal
+
+from pydantic import ConfigDict, Field
+from pydantic.dataclasses import dataclass
+
+_frozen = ConfigDict(extra="forbid")
+
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Fraction = Annotated[float, Field(gt=0, lt=1)]
+Count = Annotated[int, Field(ge=1)]
+
+Precision = Literal["auto", "fp32", "bf16"]
+MethodName = Literal["erm", "minmax"]
+
+
+@dataclass(frozen=True, config=_frozen)
+class DataRecipe:
+    """store: null for the embedded data set; split: null to divide by patient with the run's seed."""
+
+    store: str | None = None
+    split: str | None = None
+    size: Annotated[int, Field(ge=16)] = 128
+    resample: bool = True
+    eval_fraction: Fraction = 0.25
+    val_fraction: Fraction = 0.1
+
+
+@dataclass(frozen=True, config=_frozen)
+class ScanRecipe:
+    """pixel_mm: null for the median of the training slices; photons: N₀ per ray, null for noiseless."""
+
+    geometry: Literal["parallel"] = "parallel"
+    views: Count = 36
+    pixel_mm: Positive | None = None
+    photons: Positive | None = None
+    window: Literal["ram-lak", "shepp-logan", "cosine", "hamming", "hann"] = "ram-lak"
+
+
+@dataclass(frozen=True, config=_frozen)
+class NetworkRecipe:
+    """f: FBPConvNet on the FBP image; the defaults are the published ones."""
+
+    name: Literal["fbpconvnet"] = "fbpconvnet"
+    base_channels: Count = 64
+    levels: Annotated[int, Field(ge=1, le=8)] = 5
+
+
+@dataclass(frozen=True, config=_frozen)
+class TrainRecipe:
+    """precision auto: bf16 where the processor multiplies in it, else fp32; lr falls along a cosine."""
+
+    steps: Count = 300
+    batch_size: Count = 8
+    lr: Positive = 1.0e-3
+    precision: Precision = "auto"
+    checkpoint_every: Count = 50
+    log_every: Count = 10
+
+
+@dataclass(frozen=True, config=_frozen)
+class ThreatRecipe:
+    """The adversary met in training. weight: λ₁; lambda_2: of the hinge, raised while G leaves the ball."""
+
+    eps: Positive = 0.02
+    weight: NotNegative = 1.0
+    ball: Literal["project", "hinge"] = "project"
+    lambda_2: Positive = 1.0e6
+    sees: Literal["sinogram", "gradient"] = "sinogram"
+    steps_per_update: Count = 1
+    base_channels: Count = 16
+    levels: Annotated[int, Field(ge=1, le=8)] = 4
+    lr: Positive = 1.0e-3
+
+
+@dataclass(frozen=True, config=_frozen)
+class EvaluateRecipe:
+    """The ascent that measures: radii, steps, restarts; slices: at most so many, spread over the patients."""
+
+    eps: tuple[NotNegative, ...] = (0.0, 0.005, 0.01, 0.02, 0.04)
+    steps: Count = 100
+    restarts: Count = 3
+    batch_size: Count = 8
+    slices: Count | None = None
+    examples: Annotated[int, Field(ge=0)] = 3
+
+
+@dataclass(frozen=True, config=_frozen)
+class Recipe:
+    """One training run, or one a method where `method` is a list."""
+
+    method: MethodName | tuple[MethodName, ...] = "minmax"
+    seed: Annotated[int, Field(ge=0)] = 0
+    data: DataRecipe = DataRecipe()
+    scan: ScanRecipe = ScanRecipe()
+    network: NetworkRecipe = NetworkRecipe()
+    train: TrainRecipe = TrainRecipe()
+    threat: ThreatRecipe = ThreatRecipe()
+    evaluate: EvaluateRecipe = EvaluateRecipe()

@@ -1,0 +1,49 @@
+"""history.csv: one row per logged step; after a resume only rows up to the checkpoint are kept."""
+
+import csv
+from pathlib import Path
+
+COLUMNS = (
+    "step",
+    "epoch",
+    "seconds",
+    "lr",
+    "clean",
+    "clean_eval",
+    "adversarial",
+    "delta_rel",
+    "outside",
+    "lambda_2",
+    "val_clean",
+    "val_adversarial",
+)
+
+
+class History:
+    """Appends rows to a CSV file, each on disk before the next step begins."""
+
+    def __init__(self, path: Path, *, keep_until: int, enabled: bool = True) -> None:
+        self._path, self._enabled = path, enabled
+        if not enabled:
+            return
+        kept = [row for row in _rows(path) if int(row["step"]) <= keep_until]
+        with path.open("w", newline="") as stream:
+            writer = csv.DictWriter(stream, COLUMNS)
+            writer.writeheader()
+            writer.writerows(kept)
+
+    def add(self, **figures: float) -> None:
+        """One row; a figure that a method does not have stays empty."""
+        if not self._enabled:
+            return
+        row = {name: f"{value:.8g}" for name, value in figures.items()}
+        with self._path.open("a", newline="") as stream:
+            csv.DictWriter(stream, COLUMNS, restval="").writerow(row)
+
+
+def _rows(path: Path) -> list[dict[str, str]]:
+    """Complete rows only: a kill may have cut the last one."""
+    if not path.exists():
+        return []
+    with path.open(newline="") as stream:
+        return [row for row in csv.DictReader(stream) if None not in row.values() and row["step"]]

@@ -1,0 +1,37 @@
+"""Device, precision and processes, by Lightning Fabric."""
+
+import os
+
+import torch
+from lightning_fabric import Fabric
+
+from ctrobust.recipes.schema import Precision
+
+
+def make_fabric(precision: Precision) -> Fabric:
+    """A launched Fabric: CUDA where there is one, else the CPU; as many processes as torchrun started."""
+    on_gpu = torch.cuda.is_available()
+    local = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    fabric = Fabric(
+        accelerator="cuda" if on_gpu else "cpu",
+        devices=local,
+        num_nodes=int(os.environ.get("WORLD_SIZE", "1")) // local,
+        strategy="auto" if local == 1 else "ddp",
+        precision="bf16-mixed" if precision == "bf16" else "32-true",
+    )
+    fabric.launch()
+    return fabric
+
+
+def resolve_precision(precision: Precision) -> Precision:
+    """`auto`: bf16 where the processor multiplies in it, else fp32."""
+    if precision != "auto":
+        return precision
+    if torch.cuda.is_available():
+        return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp32"
+    return "bf16" if _cpu_multiplies_bf16() else "fp32"
+
+
+def _cpu_multiplies_bf16() -> bool:
+    capabilities = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
+    return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
