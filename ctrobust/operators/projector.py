@@ -72,7 +72,9 @@ class _Linear(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, batch: Tensor, backend: Backend, transposed: bool) -> Tensor:
         ctx.backend, ctx.transposed = backend, transposed
-        return backend.adjoint(batch) if transposed else backend.forward(batch)
+        # Line integrals keep their precision whatever the network around them is run in.
+        with torch.autocast(batch.device.type, enabled=False):
+            return backend.adjoint(batch) if transposed else backend.forward(batch)
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:

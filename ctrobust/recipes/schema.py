@@ -56,6 +56,7 @@ class TrainRecipe:
     batch_size: Count = 8
     lr: Positive = 1.0e-3
     precision: Precision = "auto"
+    flips: bool = True
     checkpoint_every: Count = 50
     log_every: Count = 10
 

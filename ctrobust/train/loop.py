@@ -21,6 +21,7 @@ from ctrobust.store.dataset import SliceDataset
 from ctrobust.threat import L2Ball, ProjectedGradientAscent
 from ctrobust.threat.ascent import squared_error
 from ctrobust.train.adversary import Adversary, Figures
+from ctrobust.train.augment import random_flips
 from ctrobust.train.history import History
 from ctrobust.train.objectives import squared_errors
 from ctrobust.train.schedule import batches, epoch_of, set_learning_rate
@@ -87,6 +88,10 @@ def fit(training: Training, experiment: Experiment, out: Path, *, weight: float,
         done = training.step / settings.steps
         set_learning_rate(training.optimizer, settings.lr, done)
         training.adversary.set_progress(done)
+        if settings.flips:
+            x = random_flips(
+                x, derive_seed(experiment.recipe.seed, "flips", fabric.global_rank, training.step)
+            )
         x = fabric.to_device(x)
         y = experiment.measure(x, indices.tolist())
 

@@ -1,5 +1,6 @@
 """Device, precision and processes, by Lightning Fabric."""
 
+import logging
 import os
 
 import torch
@@ -10,6 +11,8 @@ from ctrobust.recipes.schema import Precision
 
 def make_fabric(precision: Precision) -> Fabric:
     """A launched Fabric: CUDA where there is one, else the CPU; as many processes as torchrun started."""
+    # Fabric announces its precision; the recipe in the run folder says it already.
+    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
     on_gpu = torch.cuda.is_available()
     local = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
     fabric = Fabric(

@@ -1,0 +1,100 @@
+"""Turn DICOM folders into an HDF5 store of CT slices in HU, under pseudonyms."""
+
+import argparse
+from collections import defaultdict
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ctrobust.pipeline import IngestReport, Taken
+
+MOST_NAMES = 20
+"""File names shown for one reason; --log has them all."""
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """The arguments of `ctrobust ingest`."""
+    parser.add_argument(
+        "folders", nargs="+", type=Path, metavar="DIR", help="folders of DICOM files, any depth"
+    )
+    parser.add_argument(
+        "--out", required=True, type=Path, metavar="STORE.h5", help="the store; must not exist yet"
+    )
+    parser.add_argument(
+        "--size", type=int, metavar="N", help="resample every slice to N x N pixels, field of view kept"
+    )
+    parser.add_argument("--log", type=Path, metavar="FILE", help="what became of every file, by its path")
+    parser.add_argument(
+        "--key", type=Path, metavar="FILE", help="the secret key of the pseudonyms (default: your own)"
+    )
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Make the store; print what was taken and what was refused."""
+    from ctrobust.core.errors import UserError
+    from ctrobust.ingest import Pseudonyms
+    from ctrobust.pipeline import NothingTakenError, ingest_to_store
+
+    # A slip such as `--log slice.dcm` must not cost a scan.
+    if arguments.log and arguments.log.exists():
+        raise UserError(f"{arguments.log}: exists already; choose another name for the log or delete it")
+    pseudonyms = Pseudonyms.from_file(arguments.key) if arguments.key else None
+    try:
+        report = ingest_to_store(arguments.folders, arguments.out, size=arguments.size, pseudonyms=pseudonyms)
+    except NothingTakenError as nothing:
+        _tell(nothing.report, arguments.log)
+        raise
+    _tell(report, arguments.log)
+    patients = len({entry.patient for entry in report.taken})
+    print(f"\n{arguments.out}: {len(report.taken)} slices of {patients} patients")
+    return 0
+
+
+def _tell(report: "IngestReport", log: Path | None) -> None:
+    for line in [*_taken_lines(report), *_refused_lines(report)]:
+        print(line)
+    if log:
+        _write_log(report, log)
+
+
+def _taken_lines(report: "IngestReport") -> Iterator[str]:
+    series: defaultdict[str, list[Taken]] = defaultdict(list)
+    for entry in report.taken:
+        series[entry.series].append(entry)
+    if series:
+        yield f"{'patient':16}{'series':16}{'slices':>6}  {'size':11}pixel (mm)"
+    for name, entries in series.items():
+        first = entries[0]
+        size, pixel = "x".join(map(str, first.size)), " x ".join(f"{mm:.4g}" for mm in first.pixel_mm)
+        yield f"{first.patient:16}{name:16}{len(entries):6}  {size:11}{pixel}"
+
+
+def _refused_lines(report: "IngestReport") -> Iterator[str]:
+    from ctrobust.ingest.refusal import printable
+
+    reasons: defaultdict[str, list[str]] = defaultdict(list)
+    for entry in report.refused:
+        detail = f" ({entry.detail})" if entry.detail else ""
+        reasons[entry.reason].append(f"  {printable(str(entry.path))}{detail}")
+    for reason, lines in sorted(reasons.items()):
+        yield f"\nrefused, {reason}: {len(lines)}"
+        yield from lines[:MOST_NAMES]
+        if len(lines) > MOST_NAMES:
+            yield f"  ... and {len(lines) - MOST_NAMES} more; --log FILE names them all"
+
+
+def _write_log(report: "IngestReport", log: Path) -> None:
+    from ctrobust.core.errors import UserError
+    from ctrobust.core.files import replacing
+    from ctrobust.ingest.refusal import printable
+
+    lines = [f"taken\t{printable(str(entry.path))}" for entry in report.taken]
+    for entry in report.refused:
+        detail = f" ({entry.detail})" if entry.detail else ""
+        lines.append(f"refused\t{printable(str(entry.path))}\t{entry.reason}{detail}")
+    try:
+        with replacing(log) as part:
+            part.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise UserError(f"{log}: the log cannot be written ({error.strerror}); check the folder") from error

@@ -1,0 +1,135 @@
+"""Whether runs may be set side by side, and what a reader must be told where they may not."""
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ctrobust.report.result import Measured, same_size
+from ctrobust.report.runs import Run
+
+# What a run's own attack may differ in without being another attack.
+NOT_SETTINGS = {"seconds", "seed", "device", "backend", "threads"}
+
+
+def comparable(one: Run, other: Run) -> bool:
+    """Whether both were measured on the same slices by the same scan: else a ratio means nothing."""
+    return all(_measured_on(one)[what] == _measured_on(other)[what] for what in _measured_on(one))
+
+
+def baseline(runs: Sequence[Run]) -> Run | None:
+    """The run the others are set against: `erm`, where there is one."""
+    return next((run for run in runs if run.result.learned.method == "erm"), None)
+
+
+def references(runs: Sequence[Run]) -> list[tuple[str, Measured]]:
+    """FBP under attack, once for every set of measurements, with the name it goes by."""
+    owners: list[Run] = []
+    for run in runs:
+        if run.result.reference is not None and not any(comparable(run, owner) for owner in owners):
+            owners.append(run)
+    alone = len(owners) == 1
+    return [
+        (name if alone else f"{name} (data of {owner.label})", reference)
+        for owner in owners
+        if (reference := owner.result.reference) is not None
+        for name in [reference.method.upper() if reference.method.islower() else reference.method]
+    ]
+
+
+def warnings(runs: Sequence[Run], left_out: Sequence[str]) -> list[str]:
+    """Sentences for the box at the top of the page; empty when there is nothing to warn of."""
+    found = [f"{name} is left out: it has no result.json yet." for name in left_out]
+    found += _differences(runs)
+    for run in runs:
+        found += [f"{run.label}: {sentence}" for sentence in _doubts(run)]
+    return found
+
+
+def _differences(runs: Sequence[Run]) -> list[str]:
+    found = []
+    for what in _measured_on(runs[0]):
+        if len({_measured_on(run)[what] for run in runs}) > 1:
+            found.append(f"The runs were measured on different {what}; their curves must not be compared.")
+    if any(_grid(run) != _grid(runs[0]) for run in runs):
+        found.append(
+            "The runs were measured at different sizes ε; compare them only where both have a point."
+        )
+    settings = [_attack(run) for run in runs]
+    keys = sorted({key for one in settings for key in one})
+    differing = [key for key in keys if len({one.get(key) for one in settings}) > 1]
+    if differing:
+        which = ", ".join(differing)
+        found.append(f"The attacks differ in {which}; the weaker one flatters the run it was used on.")
+    return found
+
+
+def _doubts(run: Run) -> list[str]:
+    found = [
+        f"the attack failed its check “{check.title}”, so its curve may be far below the true worst case."
+        for check in run.result.learned.failed
+    ]
+    if run.result.reference is not None:
+        found += [
+            f"the attack on FBP failed its check “{check.title}”." for check in run.result.reference.failed
+        ]
+    examples = run.examples
+    if examples is None:
+        found.append("no example slices are stored beside the result; `ctrobust evaluate` writes them.")
+    elif (perturbation_sizes(run) > examples.eps * (1 + 1e-3)).any():
+        found.append(f"a perturbation shown is larger than the ε = {100 * examples.eps:g} % that it claims.")
+    return found
+
+
+def perturbation_sizes(run: Run) -> NDArray[np.float64]:
+    """(k,) ‖δ‖/‖y‖ of the run's examples."""
+    assert run.examples is not None
+    whole = (1, 2)
+    y, delta = (np.sqrt((sinogram**2).sum(axis=whole)) for sinogram in (run.examples.y, run.examples.delta))
+    sizes: NDArray[np.float64] = delta / np.maximum(y, np.finfo(np.float64).tiny)
+    return sizes
+
+
+def shared_sizes(runs: Sequence[Run]) -> list[float]:
+    """The eps > 0 that every run has a point at."""
+    return [
+        point.eps
+        for point in runs[0].result.learned.curve
+        if point.eps > 0 and all(run.result.learned.at(point.eps) for run in runs)
+    ]
+
+
+def all_sizes(runs: Sequence[Run]) -> list[float]:
+    """Every eps that some run, or its reference, has a point at, ascending."""
+    sizes: list[float] = []
+    for run in runs:
+        reference = run.result.reference
+        for point in (*run.result.learned.curve, *(reference.curve if reference else ())):
+            if not any(same_size(point.eps, size) for size in sizes):
+                sizes.append(point.eps)
+    return sorted(sizes)
+
+
+def _measured_on(run: Run) -> dict[str, str]:
+    data = run.result.data
+    return {
+        "data (the hash of the store)": _text(data.get("store_sha256")),
+        "splits (the hash of the split)": _text(data.get("split_sha256")),
+        "numbers of slices": _text(data.get("n_slices")),
+        "image sizes": _text(run.setting("data", "size")),
+        "scans": _text(run.recipe.get("scan")),
+    }
+
+
+def _grid(run: Run) -> list[str]:
+    return [f"{point.eps:.9g}" for point in run.result.learned.curve]
+
+
+def _attack(run: Run) -> dict[str, str]:
+    return {key: _text(value) for key, value in run.result.attack.items() if key not in NOT_SETTINGS}
+
+
+def _text(value: Any) -> str:
+    return json.dumps(value, sort_keys=True, default=str)

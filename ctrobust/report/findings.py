@@ -1,0 +1,187 @@
+"""What the numbers say, as sentences: built from the results whichever way they fall."""
+
+import math
+from collections.abc import Sequence
+
+from ctrobust.report.compare import baseline, comparable, references, shared_sizes
+from ctrobust.report.numbers import decibel, error, fold, listing, percent, times
+from ctrobust.report.result import Measured, same_size
+from ctrobust.report.runs import Run
+
+# Below this relative difference two errors are called the same; seeds alone move them by more.
+SAME = 0.05
+
+
+def headline_size(runs: Sequence[Run]) -> float | None:
+    """The eps the findings speak of: the one met in training where it was measured, else the nearest to it.
+
+    None when the runs share no eps above zero.
+    """
+    sizes = shared_sizes(runs)
+    if not sizes:
+        return None
+    trained = next((run.trained_eps for run in runs if run.trained_eps), None)
+    if trained is None:
+        trained = next((eps for run in runs if isinstance(eps := run.setting("threat", "eps"), float)), None)
+    if not trained or trained <= 0:
+        return sizes[len(sizes) // 2]
+    target = trained
+    return min(sizes, key=lambda eps: abs(math.log(eps / target)))
+
+
+def what_was_done(runs: Sequence[Run]) -> str:
+    """One plain sentence: what was attacked, on what, and how."""
+    names = listing([run.label for run in runs])
+    subject = (
+        f"The learned reconstructor {names} turns"
+        if len(runs) == 1
+        else f"The learned reconstructors {names} turn"
+    )
+    views = runs[0].setting("scan", "views")
+    scan = (
+        f"a simulated CT measurement of {views} views"
+        if isinstance(views, int)
+        else "a simulated CT measurement"
+    )
+    return (
+        f"{subject} {scan} into an image; for each slice{_on_what(runs[0])} an optimiser then "
+        "looked for the tiny change of the measurement that spoils that very image most."
+    )
+
+
+def key_finding(runs: Sequence[Run]) -> str:
+    """Growth of the error at the headline size, ratio to `erm`, and the price in clean quality."""
+    eps = headline_size(runs)
+    if eps is None:
+        return "The runs share no size of perturbation, so nothing is compared here."
+    sentence = _growth(runs, eps)
+    versus = _versus(runs, eps)
+    return sentence + (f"; at that size {versus}." if versus else ".")
+
+
+def remarks(runs: Sequence[Run]) -> list[str]:
+    """What keeps the key finding honest: random noise, sizes where the order turns, how few runs."""
+    eps = headline_size(runs)
+    found = [] if eps is None else [_random(runs, eps), *_turns(runs, eps)]
+    few = [run for run in runs if all(point.rho_ci95 is None for point in run.result.learned.curve)]
+    if few:
+        found.append("No confidence interval is given: there are fewer than six patients to draw one from.")
+    elif eps is not None:
+        found += _overlaps(runs, eps)
+    if len(runs) > 1 and len({run.result.learned.method for run in runs}) == len(runs):
+        found.append(
+            "Each method was trained once; how far another seed would move the numbers is not known."
+        )
+    return [sentence for sentence in found if sentence]
+
+
+def _on_what(run: Run) -> str:
+    slices, patients = run.result.data.get("n_slices"), run.result.data.get("n_patients")
+    if not isinstance(slices, int):
+        return ""
+    of = f" of {patients} patient{'s' if patients != 1 else ''}" if isinstance(patients, int) else ""
+    data = run.recipe.get("data")
+    # Without a store of its own a run was measured on the embedded data set.
+    phantoms = isinstance(data, dict) and "store" in data and data["store"] is None
+    made = ", all of them computer-generated phantoms" if phantoms else ""
+    return f" of the test set ({slices} slice{'s' if slices != 1 else ''}{of}{made})"
+
+
+def _growth(runs: Sequence[Run], eps: float) -> str:
+    parts = [
+        f"of {name} {_to(measured, eps)}"
+        for name, measured in _everyone(runs)
+        if measured.at(eps) is not None
+    ]
+    return f"A perturbation of {percent(eps)} of the measurement raises the squared error {listing(parts)}"
+
+
+def _to(measured: Measured, eps: float) -> str:
+    ratio = measured.fold(eps)
+    if ratio is not None:
+        return fold(ratio)
+    point = measured.at(eps)
+    return f"to {error(point.rho)}" if point else ""
+
+
+def _everyone(runs: Sequence[Run]) -> list[tuple[str, Measured]]:
+    return [(run.label, run.result.learned) for run in runs] + references(runs)
+
+
+def _versus(runs: Sequence[Run], eps: float) -> str:
+    base = baseline(runs)
+    if base is None or len(runs) == 1:
+        return ""
+    others = [run for run in runs if run is not base and comparable(run, base)]
+    if not others:
+        return "the runs were measured on different data, so no ratio between them is stated"
+    if len(others) == 1:
+        run = others[0]
+        return f"{run.label}’s worst-case error is {_ratio(run, base, eps)}, at {_price(run, base)}"
+    parts = [f"{_ratio(run, base, eps)} for {run.label} ({_price(run, base)})" for run in others]
+    return f"the worst-case error is {listing(parts)}"
+
+
+def _ratio(run: Run, base: Run, eps: float) -> str:
+    ratio = next((ratio for size, ratio in _ratios(run, base) if same_size(size, eps)), None)
+    if ratio is None:
+        return f"of no known ratio to {base.label}’s"
+    return f"{'about the same as' if abs(ratio - 1) < SAME else f'{times(ratio)} ×'} {base.label}’s"
+
+
+def _price(run: Run, base: Run) -> str:
+    gap = run.result.learned.clean.psnr_db - base.result.learned.clean.psnr_db
+    if abs(gap) < 0.05:
+        return "the same clean PSNR"
+    return f"a clean PSNR {decibel(abs(gap))} dB {'higher' if gap > 0 else 'lower'}"
+
+
+def _random(runs: Sequence[Run], eps: float) -> str:
+    parts = []
+    for name, measured in _everyone(runs):
+        clean, point = measured.at(0.0), measured.at(eps)
+        if clean is not None and point is not None and clean.rho > 0:
+            parts.append(f"of {name} {fold(point.random / clean.rho)}")
+    if not parts:
+        return ""
+    return f"Random noise of the same size, {percent(eps)}, raises the squared error {listing(parts)}."
+
+
+def _turns(runs: Sequence[Run], eps: float) -> list[str]:
+    """Sizes at which a run better than `erm` at the headline is worse, or the other way round."""
+    base = baseline(runs)
+    found = []
+    for run in runs:
+        if base is None or run is base or not comparable(run, base):
+            continue
+        ratios = _ratios(run, base)
+        here = next((ratio for size, ratio in ratios if same_size(size, eps)), 1.0)
+        turned = [
+            f"at {percent(size)} its worst-case error is {times(ratio)} × {base.label}’s"
+            for size, ratio in ratios
+            if (here < 1 and ratio > 1 + SAME) or (here > 1 and ratio < 1 - SAME)
+        ]
+        if turned:
+            found.append(f"The order is not the same at every size for {run.label}: {listing(turned)}.")
+    return found
+
+
+def _ratios(run: Run, base: Run) -> list[tuple[float, float]]:
+    pairs = [(point, base.result.learned.at(point.eps)) for point in run.result.learned.curve]
+    return [(mine.eps, mine.rho / theirs.rho) for mine, theirs in pairs if theirs and theirs.rho > 0]
+
+
+def _overlaps(runs: Sequence[Run], eps: float) -> list[str]:
+    base = baseline(runs)
+    theirs = base.result.learned.at(eps) if base else None
+    if base is None or theirs is None or theirs.rho_ci95 is None:
+        return []
+    found = []
+    for run in runs:
+        mine = run.result.learned.at(eps)
+        if run is base or mine is None or mine.rho_ci95 is None or not comparable(run, base):
+            continue
+        (low, high), (base_low, base_high) = mine.rho_ci95, theirs.rho_ci95
+        if low <= base_high and base_low <= high:
+            found.append(f"At {percent(eps)} the 95 % intervals of {run.label} and {base.label} overlap.")
+    return found

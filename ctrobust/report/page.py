@@ -1,0 +1,166 @@
+"""The page: findings, figures and tables put into one HTML file that needs nothing else."""
+
+import base64
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+
+from jinja2 import Environment, StrictUndefined
+from markupsafe import Markup
+from PIL import Image
+
+from ctrobust import __version__
+from ctrobust.core.errors import UserError
+from ctrobust.core.files import replacing
+from ctrobust.report import findings, tables
+from ctrobust.report.compare import references, warnings
+from ctrobust.report.curves import draw_curves
+from ctrobust.report.numbers import decibel, error, listing, percent, times
+from ctrobust.report.result import Measured
+from ctrobust.report.runs import Run, find_runs, read_runs
+from ctrobust.report.sinograms import draw_sinograms
+from ctrobust.report.slices import draw_slice, shown_slices
+from ctrobust.report.style import GREY, SOFTWARE, Picture, colour, drawing
+from ctrobust.report.training import draw_training
+
+PAGE, FIGURES = "report.html", "figures"
+GENERATOR = f'<meta name="generator" content="{SOFTWARE}'
+
+
+@dataclass(frozen=True)
+class Card:
+    """The number a reader takes home for one reconstructor."""
+
+    label: str
+    colour: str
+    fold: str
+    errors: tuple[str, str] | None
+    psnr_db: str
+    failed: bool
+
+
+@dataclass(frozen=True)
+class Figures:
+    """The pictures of a page, in the order of its sections."""
+
+    curves: Picture
+    slices: tuple[tuple[Picture, Picture], ...]
+    training: tuple[Picture, ...]
+
+    @property
+    def all(self) -> tuple[Picture, ...]:
+        return self.curves, *(one for pair in self.slices for one in pair), *self.training
+
+
+def write_report(runs: Sequence[Path], out: Path) -> Path:
+    """Write `out/report.html` and `out/figures/*.png` for the given run folders; return the page's path.
+
+    A folder that holds several runs stands for all of them. Only files of an earlier report are overwritten.
+    Raises UserError on a missing or malformed input and where `out` is or holds what is not ours.
+    """
+    folders, left_out = find_runs(runs)
+    found = read_runs(folders)
+    _refuse_foreign(out)
+    with drawing():
+        figures = _draw(found)
+    html = _render(found, left_out, figures)
+    _write(out, html, figures)
+    return out / PAGE
+
+
+def _draw(runs: Sequence[Run]) -> Figures:
+    return Figures(
+        curves=draw_curves(runs),
+        slices=tuple((draw_slice(shown), draw_sinograms(shown)) for shown in shown_slices(runs)),
+        training=tuple(drawn for run in runs if (drawn := draw_training(run, runs)) is not None),
+    )
+
+
+def _render(runs: Sequence[Run], left_out: Sequence[str], figures: Figures) -> str:
+    package = resources.files("ctrobust.report")
+    environment = Environment(
+        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters["data_uri"] = _data_uri
+    template = environment.from_string((package / "page.html").read_text(encoding="utf-8"))
+    size = findings.headline_size(runs)
+    blocks = tables.result_blocks(runs)
+    return template.render(
+        # Ours, not the user's: the only text that goes in unescaped.
+        css=Markup((package / "page.css").read_text(encoding="utf-8")),
+        generator=f"{SOFTWARE} {__version__}",
+        version=__version__,
+        title=f"Robustness of CT reconstruction: {listing([run.label for run in runs])}",
+        done=findings.what_was_done(runs),
+        finding=findings.key_finding(runs),
+        remarks=findings.remarks(runs),
+        warnings=warnings(runs, left_out),
+        cards=[] if size is None else _cards(runs, size),
+        headline=None if size is None else percent(size),
+        figures=figures,
+        intervals=any(small for block in blocks for line in block.lines for _, small in line.cells),
+        sizes=tables.sizes_of(runs),
+        blocks=blocks,
+        checks=tables.check_rows(runs),
+        settings=tables.setting_groups(runs),
+        runs=runs,
+    )
+
+
+def _cards(runs: Sequence[Run], size: float) -> list[Card]:
+    everyone = [(run.label, colour(place), run.result.learned) for place, run in enumerate(runs)]
+    everyone += [(name, GREY, measured) for name, measured in references(runs)]
+    return [_card(label, hue, measured, size) for label, hue, measured in everyone]
+
+
+def _card(label: str, hue: str, measured: Measured, size: float) -> Card:
+    fold, clean, attacked = measured.fold(size), measured.at(0.0), measured.at(size)
+    return Card(
+        label=label,
+        colour=hue,
+        fold="–" if fold is None else f"{fold:.1f}" if fold < 10 else times(fold),
+        errors=(error(clean.rho), error(attacked.rho)) if clean and attacked else None,
+        psnr_db=decibel(measured.clean.psnr_db),
+        failed=bool(measured.failed),
+    )
+
+
+def _data_uri(picture: Picture) -> str:
+    return "data:image/png;base64," + base64.b64encode(picture.png).decode("ascii")
+
+
+def _write(out: Path, html: str, figures: Figures) -> None:
+    """Figures first, the page last: a page that is there has its figures beside it."""
+    try:
+        names = {f"{picture.name}.png" for picture in figures.all}
+        for picture in figures.all:
+            with replacing(out / FIGURES / f"{picture.name}.png") as part:
+                part.write_bytes(picture.png)
+        with replacing(out / PAGE) as part:
+            part.write_text(html, encoding="utf-8")
+        # A figure of an earlier report that this one does not have would be taken for its own.
+        for old in (out / FIGURES).glob("*.png"):
+            if old.name not in names and _is_ours(old):
+                old.unlink()
+    except OSError as mistake:
+        raise UserError(f"{out}: cannot be written ({mistake.strerror}); choose another --out") from None
+
+
+def _refuse_foreign(out: Path) -> None:
+    if out.exists() and not out.is_dir():
+        raise UserError(f"{out}: is a file; give a folder as --out")
+    for file in (out / PAGE, out / FIGURES):
+        if file.exists() and not (file.is_dir() if file.name == FIGURES else _is_ours(file)):
+            raise UserError(f"{file}: not written by `ctrobust report`; move it or choose another --out")
+
+
+def _is_ours(file: Path) -> bool:
+    try:
+        if file.suffix == ".html":
+            with file.open(encoding="utf-8", errors="replace") as stream:
+                return GENERATOR in stream.read(4096)
+        with Image.open(file) as image:
+            return image.info.get("Software") == SOFTWARE
+    except OSError:
+        return False

@@ -1,0 +1,194 @@
+"""Example slices: what the perturbation does to the image of each reconstructor."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.image import AxesImage
+from matplotlib.layout_engine import ConstrainedLayoutEngine
+from numpy.typing import NDArray
+
+from ctrobust.core.units import hu_from_relative
+from ctrobust.report.numbers import MINUS, decibel, listing, percent
+from ctrobust.report.runs import Examples, Run
+from ctrobust.report.style import Picture, picture, plain, slug
+
+MOST_EXAMPLES = 4
+DIFFERENCE = "RdBu_r"
+Pixels = NDArray[np.float64]
+Panels = NDArray[Any]  # of Axes
+
+
+@dataclass(frozen=True)
+class Shown:
+    """One slice and its members: (run, the run's place on the page, index of the slice in its examples)."""
+
+    slice_index: int
+    patient: str
+    members: tuple[tuple[Run, int, int], ...]
+
+    def examples(self, member: int) -> tuple[Examples, int]:
+        run, _, index = self.members[member]
+        assert run.examples is not None
+        return run.examples, index
+
+    @property
+    def title(self) -> str:
+        return f"Slice {self.slice_index}, patient {self.patient}"
+
+
+@dataclass(frozen=True)
+class Window:
+    """A grey scale in HU."""
+
+    name: str
+    low: float
+    high: float
+
+    def __str__(self) -> str:
+        width, level = self.high - self.low, (self.high + self.low) / 2
+        text = f"{self.name} window, W {width:.0f} L {level:.0f} HU ({self.low:.0f} to {self.high:.0f})"
+        return text.replace("-", MINUS)
+
+
+def shown_slices(runs: Sequence[Run]) -> list[Shown]:
+    """The slices of the page, those of the first run first; a slice is shared where index and truth agree."""
+    groups: dict[tuple[int, bytes], list[tuple[Run, int, int]]] = {}
+    names: dict[tuple[int, bytes], str] = {}
+    for place, run in enumerate(runs):
+        if run.examples is None:
+            continue
+        for index, number in enumerate(run.examples.slice_index):
+            key = number, np.round(run.examples.truth[index], 4).tobytes()
+            groups.setdefault(key, []).append((run, place, index))
+            names.setdefault(key, run.examples.patient[index])
+    shown = [Shown(key[0], names[key], tuple(members)) for key, members in groups.items()]
+    return shown[:MOST_EXAMPLES]
+
+
+def choose_window(hu: Pixels) -> Window:
+    """Lung where a fifth of the body is that, soft tissue where half is, else an overview. hu: (H, W)."""
+    body = hu[_inside_body(hu)]
+    if body.size and np.mean((body > -970) & (body < -500)) > 0.2:
+        return Window("lung", -1350, 150)
+    if body.size and np.mean((body > -160) & (body < 240)) > 0.5:
+        return Window("soft tissue", -160, 240)
+    return Window("overview", -1000, 1000)
+
+
+def _inside_body(hu: Pixels) -> NDArray[np.bool_]:
+    """Pixels with tissue on all four sides: the air around a patient must not count as lung."""
+    tissue = hu > -300
+    inside = np.ones_like(tissue)
+    for axis in (0, 1):
+        before = np.maximum.accumulate(tissue, axis=axis)
+        after = np.flip(np.maximum.accumulate(np.flip(tissue, axis), axis=axis), axis)
+        inside &= before & after
+    return inside
+
+
+def draw_slice(shown: Shown) -> Picture:
+    """Rows clean, attacked, attacked − truth (HU); columns truth, FBP, every f."""
+    first, index = shown.examples(0)
+    truth = first.truth[index]
+    clean, attacked = _columns(shown)
+    window = choose_window(hu_from_relative(truth))
+    limit = _difference_limit([1000 * (image - truth) for image in attacked])
+    figure, panels = _grid(len(clean) + 1, truth.shape)
+    grey = _show(panels[0, 0], hu_from_relative(truth), window.low, window.high, "gray")
+    for column, (before, after) in enumerate(zip(clean, attacked, strict=True), start=1):
+        _show(panels[0, column], hu_from_relative(before), window.low, window.high, "gray")
+        _show(panels[1, column], hu_from_relative(after), window.low, window.high, "gray")
+        colours = _show(panels[2, column], 1000 * (after - truth), -limit, limit, DIFFERENCE)
+        panels[0, column].set_xlabel(f"{decibel(psnr_db(before, truth))} dB")
+        panels[1, column].set_xlabel(f"{decibel(psnr_db(after, truth))} dB")
+        panels[2, column].set_xlabel(f"RMSE {1000 * np.sqrt(np.mean((after - truth) ** 2)):.0f} HU")
+    _titles(panels, ["truth", "FBP", *(run.label for run, _, _ in shown.members)])
+    _scale(panels[1, 0], grey, "HU")
+    _scale(panels[2, 0], colours, "difference, HU")
+    name = slug(["slice", str(shown.slice_index), *(run.label for run, _, _ in shown.members)])
+    return picture(
+        name, figure, _alt(shown, clean, attacked, truth), _caption(shown, window, limit), colours=DIFFERENCE
+    )
+
+
+def psnr_db(image: Pixels, truth: Pixels) -> float:
+    """PSNR at peak 1 of images in x = 1 + HU/1000."""
+    mse = float(np.mean((image - truth) ** 2))
+    return float(-10 * np.log10(max(mse, np.finfo(np.float64).tiny)))
+
+
+def _columns(shown: Shown) -> tuple[list[Pixels], list[Pixels]]:
+    first, index = shown.examples(0)
+    clean, attacked = [first.fbp_clean[index]], [first.fbp_attacked[index]]
+    for member in range(len(shown.members)):
+        examples, index = shown.examples(member)
+        clean.append(examples.f_clean[index])
+        attacked.append(examples.f_attacked[index])
+    return clean, attacked
+
+
+def _difference_limit(differences: list[Pixels]) -> float:
+    """The 99.5th percentile, rounded up to two digits: a few hot pixels must not wash out the rest."""
+    reach = max(float(np.percentile(np.abs(difference), 99.5)) for difference in differences)
+    reach = max(reach, 1.0)
+    step: float = 10.0 ** (np.floor(np.log10(reach)) - 1) * 5
+    return float(np.ceil(reach / step) * step)
+
+
+def _grid(columns: int, shape: tuple[int, ...]) -> tuple[Figure, Panels]:
+    side = 2.05 if columns <= 5 else 1.6
+    size = (columns * side + 0.35, 3 * (side * shape[0] / shape[1] + 0.22) + 0.3)
+    layout = ConstrainedLayoutEngine(w_pad=0.02, h_pad=0.02, wspace=0.01, hspace=0.01)
+    figure = Figure(figsize=size, layout=layout)
+    panels: Panels = figure.subplots(3, columns, squeeze=False)
+    for axes in panels.flat:
+        axes.set_xticks([])
+        axes.set_yticks([])
+        axes.spines[:].set_visible(False)
+    return figure, panels
+
+
+def _titles(panels: Panels, names: list[str]) -> None:
+    for axes, name in zip(panels[0], names, strict=True):
+        axes.set_title(plain(name))
+    for axes, name in zip(panels[:, 1], ("clean", "attacked", "attacked − truth"), strict=True):
+        axes.set_ylabel(name)
+
+
+def _show(axes: Axes, image: Pixels, low: float, high: float, colours: str) -> AxesImage:
+    return axes.imshow(image, vmin=low, vmax=high, cmap=colours)
+
+
+def _scale(axes: Axes, image: AxesImage, unit: str) -> None:
+    """A colour bar in the empty cell under the truth."""
+    inner = axes.inset_axes((0.62, 0.08, 0.09, 0.84))
+    bar = axes.figure.colorbar(image, cax=inner, ticklocation="left", extend="both")
+    bar.set_label(unit)
+    inner.tick_params(labelsize=8)
+    inner.grid(visible=False)
+
+
+def _alt(shown: Shown, clean: list[Pixels], attacked: list[Pixels], truth: Pixels) -> str:
+    names = ["FBP", *(run.label for run, _, _ in shown.members)]
+    parts = [
+        f"{name} falls from {decibel(psnr_db(before, truth))} to {decibel(psnr_db(after, truth))} dB"
+        for name, before, after in zip(names, clean, attacked, strict=True)
+    ]
+    return (
+        f"{shown.title}: grid of reconstructions, clean, attacked, and their error. PSNR: {listing(parts)}."
+    )
+
+
+def _caption(shown: Shown, window: Window, limit: float) -> str:
+    examples, _ = shown.examples(0)
+    first = shown.members[0][0].label
+    return (
+        f"{shown.title}; ε = {percent(examples.eps)}. Each reconstructor is shown under the perturbation "
+        f"made for it, FBP under the one made for {first}. Grey: {window}. "
+        f"Bottom row: attacked − truth, red too bright, blue too dark, ±{limit:g} HU. "
+        "Under each image its PSNR (peak 1) or RMSE."
+    )

@@ -1,0 +1,157 @@
+"""The tables of the page as rows of text; the template only lays them out."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ctrobust.report.compare import all_sizes, baseline, comparable, references
+from ctrobust.report.numbers import decibel, error, general, percent, times
+from ctrobust.report.result import Measured, Point
+from ctrobust.report.runs import Run
+from ctrobust.report.style import GREY, colour
+
+RECIPE_SECTIONS = ("method", "seed", "scan", "network", "train", "threat")
+
+
+@dataclass(frozen=True)
+class Line:
+    """One line of a method's block: what it is, (text, small print) for every size; `strong`: the main."""
+
+    name: str
+    cells: tuple[tuple[str, str], ...]
+    strong: bool = False
+
+
+@dataclass(frozen=True)
+class Block:
+    """One reconstructor in the table of results."""
+
+    label: str
+    colour: str
+    clean: tuple[str, str, str]
+    lines: tuple[Line, ...]
+    failed: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class CheckRow:
+    label: str
+    name: str
+    value: str
+    limit: str
+    ok: bool
+    what: str
+
+
+@dataclass(frozen=True)
+class SettingRow:
+    """One setting; a single value where all runs agree."""
+
+    key: str
+    values: tuple[str, ...]
+
+
+def sizes_of(runs: Sequence[Run]) -> list[str]:
+    """The heads of the table's columns."""
+    return [percent(eps) for eps in all_sizes(runs)]
+
+
+def result_blocks(runs: Sequence[Run]) -> list[Block]:
+    """One block a run, then FBP: clean quality, and at every size ρ̂, ratio to erm, random control, PSNR."""
+    sizes, base = all_sizes(runs), baseline(runs)
+    blocks = []
+    for place, run in enumerate(runs):
+        set_against = (
+            None if base is None or run is base or not comparable(run, base) else base.result.learned
+        )
+        ratio = () if set_against is None else (_ratio(run.result.learned, set_against, base, sizes),)
+        blocks.append(_block(run.label, colour(place), run.result.learned, sizes, ratio))
+    return blocks + [_block(name, GREY, measured, sizes, ()) for name, measured in references(runs)]
+
+
+def check_rows(runs: Sequence[Run]) -> list[CheckRow]:
+    """Every check of every attack."""
+    everyone = [(run.label, run.result.learned) for run in runs]
+    everyone += references(runs)
+    return [
+        CheckRow(label, check.title, _short(check.value), _short(check.limit), check.ok, check.what)
+        for label, measured in everyone
+        for check in measured.checks
+    ]
+
+
+def setting_groups(runs: Sequence[Run]) -> list[tuple[str, list[SettingRow]]]:
+    """Settings, attack, data and provenance, one group each, flattened to dotted keys."""
+    recipes = [{key: run.recipe[key] for key in RECIPE_SECTIONS if key in run.recipe} for run in runs]
+    groups: list[tuple[str, Sequence[Mapping[str, Any]]]] = [
+        ("Recipe", recipes),
+        ("Attack used in the evaluation", [run.result.attack for run in runs]),
+        ("Metrics", [run.result.metrics for run in runs]),
+        ("Data", [run.result.data for run in runs]),
+        ("Provenance", [run.result.provenance for run in runs]),
+        ("Training cost", [_cost(run) for run in runs]),
+    ]
+    return [(title, rows) for title, contents in groups if (rows := _rows(contents))]
+
+
+def _block(
+    label: str, hue: str, measured: Measured, sizes: Sequence[float], ratio: tuple[Line, ...]
+) -> Block:
+    points = [measured.at(eps) for eps in sizes]
+    clean = measured.clean
+    lines = (
+        Line("worst case ρ̂", tuple(map(_worst, points)), strong=True),
+        *ratio,
+        Line("random δ", tuple((error(point.random), "") if point else ("–", "") for point in points)),
+        Line("worst-case PSNR, dB", tuple((decibel(p.psnr_db), "") if p else ("–", "") for p in points)),
+    )
+    quality = decibel(clean.psnr_db), f"{clean.ssim:.3f}", f"{clean.rmse_hu:.1f}"
+    return Block(label, hue, quality, lines, tuple(check.title for check in measured.failed))
+
+
+def _worst(point: Point | None) -> tuple[str, str]:
+    if point is None:
+        return "–", ""
+    interval = point.rho_ci95
+    return error(point.rho), f"{error(interval[0])} – {error(interval[1])}" if interval else ""
+
+
+def _ratio(mine: Measured, theirs: Measured, base: Run | None, sizes: Sequence[float]) -> Line:
+    cells = []
+    for eps in sizes:
+        here, there = mine.at(eps), theirs.at(eps)
+        known = here is not None and there is not None and there.rho > 0
+        cells.append((times(here.rho / there.rho), "") if known and here and there else ("–", ""))
+    return Line(f"ρ̂ ÷ ρ̂ of {base.label if base else ''}", tuple(cells))
+
+
+def _short(value: object) -> str:
+    return f"{value:.3g}" if isinstance(value, float) else general(value)
+
+
+def _cost(run: Run) -> Mapping[str, Any]:
+    steps, seconds = (run.history.get(name) for name in ("step", "seconds"))
+    cost = {} if steps is None or not len(steps) else {"steps": general(float(steps[-1]))}
+    if seconds is not None and len(seconds):
+        cost["seconds"] = f"{seconds[-1]:.0f}"
+    return cost
+
+
+def _rows(contents: Sequence[Mapping[str, Any]]) -> list[SettingRow]:
+    flat = [_flat(content) for content in contents]
+    keys = list(dict.fromkeys(key for one in flat for key in one))
+    rows = []
+    for key in keys:
+        values = ["none" if one.get(key) is None else general(one[key]) for one in flat]
+        rows.append(SettingRow(key, tuple(values[:1] if len(set(values)) == 1 else values)))
+    return rows
+
+
+def _flat(content: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in content.items():
+        if isinstance(value, dict):
+            flat |= _flat(value, f"{prefix}{key}.")
+        else:
+            flat[f"{prefix}{key}"] = value
+    return flat

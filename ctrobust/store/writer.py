@@ -1,0 +1,81 @@
+"""Slices into a store, one at a time; the same slices give the same bytes."""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from ctrobust.core.errors import UserError
+from ctrobust.core.files import replacing
+from ctrobust.core.records import SliceRecord
+from ctrobust.core.units import PADDING_HU
+from ctrobust.store import schema
+
+# Measured on the 92 slices of shared/ct, per slice: gzip 3 with shuffle 0.24 MB, 14 ms to write, 2.7 ms to
+# read; lzf with shuffle 0.32 MB, 5 ms, 2.8 ms; nothing 1.05 MB, 3 ms, 0.2 ms. A store is written once and
+# read every epoch, and gzip's own checksum finds a flipped bit.
+COMPRESSION = {"compression": "gzip", "compression_opts": 3, "shuffle": True}
+
+# Fixed, so that a newer HDF5 library does not choose another layout for the same slices.
+FORMAT = ("earliest", "v110")
+
+
+def write_store(path: Path, records: Iterable[SliceRecord]) -> int:
+    """Write a store beside `path` and move it into place once complete; returns the number of slices.
+
+    Holds one image at a time. Raises ValueError where there is no record, or one that a store cannot hold
+    (another shape or dtype than the first, not finite, below −1024); UserError where the disk refuses.
+    """
+    try:
+        with replacing(path) as part, h5py.File(part, "w", libver=FORMAT) as store:
+            store.attrs[schema.SCHEMA_ATTRIBUTE] = schema.SCHEMA
+            store.attrs[schema.CREATED_BY_ATTRIBUTE] = schema.CREATED_BY
+            return _write_slices(store, records)
+    except OSError as error:
+        raise UserError(
+            f"{path}: the store cannot be written ({error.strerror or error}); check the folder and the disk"
+        ) from error
+
+
+def _write_slices(store: Any, records: Iterable[SliceRecord]) -> int:
+    described: list[tuple[str, str, float, tuple[float, float], str]] = []
+    images = None
+    for index, record in enumerate(records):
+        if images is None:
+            images = _image_dataset(store, record.image_hu)
+        _check(record, images.shape[1:])
+        images.resize(index + 1, axis=0)
+        images[index] = record.image_hu
+        described.append(
+            (record.patient, record.series, record.position_mm, record.pixel_mm, record.source_sha256)
+        )
+    if images is None:
+        raise ValueError("records: no slice to write")
+    for name, column in zip(schema.COLUMNS, zip(*described, strict=True), strict=True):
+        # Fixed-length text: HDF5's variable strings live in a heap that every reader has to chase.
+        values = np.array(column, dtype="S" if isinstance(column[0], str) else np.float64)
+        store.create_dataset(name, data=values, track_times=False)
+    return len(described)
+
+
+def _image_dataset(store: Any, first: NDArray[np.float32]) -> Any:
+    return store.create_dataset(
+        schema.IMAGE,
+        shape=(0, *first.shape),
+        maxshape=(None, *first.shape),
+        chunks=(1, *first.shape),
+        dtype=np.float32,
+        track_times=False,
+        **COMPRESSION,
+    )
+
+
+def _check(record: SliceRecord, shape: tuple[int, ...]) -> None:
+    image_hu = record.image_hu
+    if image_hu.ndim != 2 or image_hu.shape != shape or image_hu.dtype != np.float32:
+        raise ValueError(f"image_hu: {image_hu.dtype} {image_hu.shape} found, float32 {shape} needed")
+    if not (np.isfinite(image_hu).all() and image_hu.min() >= PADDING_HU):
+        raise ValueError(f"image_hu: values that are not finite, or below {PADDING_HU:g} HU")

@@ -1,0 +1,30 @@
+"""What every room's tests share: the data beside the repository, and a configuration folder of their own."""
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(scope="session")
+def shared() -> Callable[[str], Path]:
+    """`shared("ct")`: a folder of the data beside the repository; the test is skipped where it is absent."""
+    root = Path(os.environ.get("CTROBUST_SHARED", REPOSITORY.parent / "shared"))
+
+    def folder(name: str) -> Path:
+        if not (root / name).is_dir():
+            pytest.skip(f"{root / name} is absent; name the folder that holds it in CTROBUST_SHARED")
+        return root / name
+
+    return folder
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _own_configuration(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """No test makes or uses the pseudonym key of whoever runs it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CONFIG_HOME", str(tmp_path_factory.mktemp("config")))
+        yield

@@ -1,0 +1,67 @@
+"""Stored values into HU: padding before the rescale, both signs, every number per slice."""
+
+import numpy as np
+import pytest
+from dicom_files import ct
+from pydicom.pixels.processing import apply_rescale
+
+from ctrobust.ingest.hounsfield import hounsfield
+
+RAMP = np.linspace(0, 3000, 256).astype(np.int16).reshape(16, 16)
+
+
+@pytest.mark.parametrize("slope", [1, 2.0002442, 0.5])
+@pytest.mark.parametrize("intercept", [-1024, 0, -0.1])
+@pytest.mark.parametrize("kind", [np.int16, np.uint16])
+@pytest.mark.parametrize("display", ["MONOCHROME1", "MONOCHROME2"])
+def test_hu_is_pydicoms_own_arithmetic_rounded_once(slope, intercept, kind, display):
+    dataset = ct(
+        RAMP.astype(kind), RescaleSlope=slope, RescaleIntercept=intercept, PhotometricInterpretation=display
+    )
+    exact = apply_rescale(dataset.pixel_array, dataset)
+    image_hu = hounsfield(dataset)
+    assert image_hu.dtype == np.float32
+    np.testing.assert_array_equal(image_hu, np.maximum(exact, -1024).astype(np.float32))
+
+
+@pytest.mark.parametrize(
+    ("kind", "raw", "elements"),
+    [
+        (np.int16, 500, {"PixelPaddingValue": 500}),
+        (np.int16, -2000, {"PixelPaddingValue": -2000}),
+        (np.uint16, 63536, {"PixelPaddingValue": 63536}),
+        (np.int16, 450, {"PixelPaddingValue": 400, "PixelPaddingRangeLimit": 500}),
+        (np.int16, 500, {"PixelPaddingValue": 500, "PixelPaddingRangeLimit": 400}),
+        (np.int16, -3000, {}),
+        (np.int16, -3000, {"PixelPaddingValue": -2000}),
+    ],
+)
+def test_padding_and_whatever_is_below_reads_minus_1024(kind, raw, elements):
+    stored = np.full((16, 16), 1000, kind)
+    stored[0, :3] = raw
+    image_hu = hounsfield(ct(stored, RescaleIntercept=-1000, **elements))
+    assert (image_hu[0, :3] == -1024).all()
+    assert (image_hu[1:] == 0).all()
+
+
+def test_padding_written_unsigned_in_a_signed_slice():
+    """LIDC-IDRI-0001: PixelPaddingValue 63536 (US), pixels signed; with a slope so that clipping cannot help."""
+    stored = np.full((16, 16), 1000, np.int16)
+    stored[0, 0] = -2000
+    dataset = ct(stored, RescaleSlope=-1, RescaleIntercept=1000)
+    dataset.add_new("PixelPaddingValue", "US", 63536)
+    image_hu = hounsfield(dataset)
+    assert image_hu[0, 0] == -1024
+    assert image_hu[1, 1] == 0
+
+
+def test_padding_in_the_bits_above_bits_stored():
+    stored = np.full((16, 16), 1000, np.int16)
+    stored[0, 0] = -32768
+    dataset = ct(stored, RescaleIntercept=0, BitsStored=12, HighBit=11, PixelPaddingValue=-32768)
+    assert hounsfield(dataset)[0, 0] == -1024
+
+
+def test_a_value_beside_the_padding_is_kept():
+    stored = np.full((16, 16), 501, np.int16)
+    assert (hounsfield(ct(stored, PixelPaddingValue=500)) == 501 - 1024).all()

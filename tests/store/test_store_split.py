@@ -1,0 +1,126 @@
+"""The manifest: its keys, its way back, and every way it can be wrong; `ctrobust split`."""
+
+import json
+import re
+
+import pytest
+
+from ctrobust.cli.main import main
+from ctrobust.core.errors import UserError
+from ctrobust.store import make_split, read_split, write_split
+
+PATIENTS = "aaaabbbbccccddddeeee"
+
+
+@pytest.fixture
+def store(store_of):
+    return store_of(PATIENTS)
+
+
+@pytest.mark.parametrize("by", ["patient", "slice"])
+def test_there_and_back(store, tmp_path, by):
+    split = make_split(store, by=by, eval_fraction=0.4, val_fraction=0.3, seed=3)
+    write_split(split, tmp_path / "s.json")
+    assert read_split(tmp_path / "s.json", store) == split
+    manifest = json.loads((tmp_path / "s.json").read_text())
+    assert list(manifest) == ["schema", "by", "seed", "store_sha256", "train", "val", "eval"]
+    assert (manifest["by"], manifest["seed"], manifest["store_sha256"]) == (by, 3, store.sha256)
+
+
+def _without(key):
+    return lambda manifest: manifest.pop(key)
+
+
+def _with(**changes):
+    return lambda manifest: manifest.update(changes)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "complaint"),
+    [
+        (_with(schema=2), "schema 2, this version reads 1; upgrade"),
+        (_with(schema=True), "schema True"),
+        (_without("schema"), "JSON, but not a split"),
+        (_without("val"), "keys missing or unknown: val"),
+        (_with(test=[]), "keys missing or unknown: test"),
+        (_with(by="scanner"), "by 'scanner'"),
+        (_with(seed="0"), "seed '0'"),
+        (_with(store_sha256="0" * 64), "made for another store"),
+        (_with(train="0"), "train: give a list"),
+        (_with(train=[0.0]), "train: give a list"),
+        (_with(train=[True]), "train: give a list"),
+        (_with(train=[]), "train: empty"),
+        (_with(eval=[]), "eval: empty"),
+        (_with(train=[0, 1], val=[1], eval=[4]), "slice 1 stands twice"),
+        (_with(train=[0], val=[], eval=[4, 4]), "slice 4 stands twice"),
+        (_with(train=[0], val=[], eval=[20]), "eval: slice 20 is not in the store, which has 20"),
+        (_with(train=[-1], val=[], eval=[4]), "train: slice -1 is not in the store"),
+        (_with(train=[0], val=[], eval=[1]), "by patient, but patient p-a of eval"),
+        (_with(train=[0], val=[5], eval=[4]), "by patient, but patient p-b of eval"),
+    ],
+)
+def test_a_wrong_manifest_is_refused(store, tmp_path, spoil, complaint):
+    path = tmp_path / "s.json"
+    write_split(make_split(store, eval_fraction=0.4), path)
+    manifest = json.loads(path.read_text())
+    spoil(manifest)
+    path.write_text(json.dumps(manifest))
+    with pytest.raises(UserError) as caught:
+        read_split(path, store)
+    assert re.match(f"{re.escape(str(path))}: {re.escape(complaint)}", str(caught.value))
+
+
+def test_by_slice_may_share_patients(store, tmp_path):
+    split = make_split(store, by="slice", eval_fraction=0.5)
+    write_split(split, tmp_path / "s.json")
+    assert read_split(tmp_path / "s.json", store).by == "slice"
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[1]", b"\xff\xfe", b"[" * 100000, b'"text"'])
+def test_what_is_no_manifest_is_refused(store, tmp_path, content):
+    (tmp_path / "s.json").write_bytes(content)
+    with pytest.raises(UserError, match=r"s\.json: (not JSON|JSON, but not a split)"):
+        read_split(tmp_path / "s.json", store)
+
+
+def test_a_missing_manifest(store, tmp_path):
+    with pytest.raises(UserError, match="no such split"):
+        read_split(tmp_path / "s.json", store)
+    with pytest.raises(UserError, match="cannot be read"):
+        read_split(tmp_path, store)
+
+
+def test_the_command(store, tmp_path, capsys):
+    out = tmp_path / "s.json"
+    assert main(["split", str(store.path), "--eval", "0.4", "--val", "0.4", "--out", str(out)]) == 0
+    assert capsys.readouterr().out.split() == [
+        "part", "slices", "patients", "train", "8", "2", "val", "4", "1", "eval", "8", "2",
+    ]  # fmt: skip
+    assert read_split(out, store).by == "patient"
+
+
+def test_validation_out_of_training_patients_is_said(store_of, tmp_path, capsys):
+    store = store_of("aaaaaaaabbbbbbbb")
+    assert main(["split", str(store.path), "--eval", "0.5", "--out", str(tmp_path / "s.json")]) == 0
+    assert "val: slices of training patients" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (["{store}", "--eval", "0.4", "--out", "{tmp}/there"], "there: exists already"),
+        (["{tmp}/none.h5", "--eval", "0.4", "--out", "{tmp}/s"], "none.h5: no such store"),
+        (["{store}", "--eval", "1.5", "--out", "{tmp}/s"], "--eval 1.5: give a fraction"),
+        (["{store}", "--eval", "nan", "--out", "{tmp}/s"], "--eval nan: give a fraction"),
+        (["{store}", "--eval", "0.4", "--val", "1", "--out", "{tmp}/s"], "--val 1: give a fraction"),
+        (["{store}", "--eval", "0.4", "--out", "{tmp}/there/s"], "the split cannot be written"),
+    ],
+)
+def test_a_mistake_is_one_line(store, tmp_path, capsys, arguments, complaint):
+    (tmp_path / "there").write_text("mine")
+    filled = [argument.format(store=store.path, tmp=tmp_path) for argument in arguments]
+    assert main(["split", *filled]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("ctrobust split: ")
+    assert complaint in line
+    assert (tmp_path / "there").read_text() == "mine"
