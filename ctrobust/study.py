@@ -17,8 +17,8 @@ from ctrobust.train.run import train_run
 from ctrobust.train.running import make_fabric, resolve_precision
 
 
-def run_study(recipe: Recipe, out: Path, *, resume: bool) -> Path:
-    """Everything a recipe asks for, in `out`: one run folder, or one a method; returns the page's path.
+def run_study(recipe: Recipe, out: Path, *, resume: bool) -> Path | None:
+    """Everything a recipe asks for, in `out`: one run folder, or one a method; returns the page's path, on the first process.
 
     With `resume`, what is done is kept and what was interrupted goes on. Otherwise `out` must not exist; it is
     made only once the recipe, the data and the split have been found in order.
@@ -39,7 +39,7 @@ def run_study(recipe: Recipe, out: Path, *, resume: bool) -> Path:
         if fabric.is_global_zero:
             _evaluate(experiment, folder)
         fabric.barrier()
-    return write_report(folders, out) if fabric.is_global_zero else out / "report.html"
+    return write_report(folders, out) if fabric.is_global_zero else None
 
 
 def _open(recipe: Recipe, folder: Path, device: str) -> Experiment:

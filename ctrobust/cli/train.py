@@ -42,7 +42,8 @@ def run(arguments: Namespace) -> int:
     except KeyboardInterrupt:
         say(f"stopped; to go on from the last checkpoint, repeat the command with --out {out} --resume")
         return 130
-    print(page)
+    if page is not None:
+        print(page)
     return 0
 
 

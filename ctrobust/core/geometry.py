@@ -8,7 +8,7 @@ import operator
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import SupportsIndex
+from typing import Any, SupportsIndex, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -95,12 +95,13 @@ def _image_shape(image_size: SupportsIndex | tuple[SupportsIndex, SupportsIndex]
 
 
 def _angles(views: SupportsIndex | Sequence[float]) -> tuple[float, ...]:
-    if isinstance(views, SupportsIndex):
-        count = operator.index(views)
+    # Arrays claim to be an index too: what has no dimension is a number.
+    if np.ndim(cast(Any, views)) == 0:
+        count = operator.index(cast(SupportsIndex, views))
         if count < 1:
             raise ValueError(f"views {count}: give at least one view")
         return tuple((np.pi * np.arange(count) / count).tolist())
-    angles = tuple(float(angle) for angle in views)
+    angles = tuple(float(angle) for angle in cast(Sequence[float], views))
     if not angles or not all(math.isfinite(angle) for angle in angles):
         raise ValueError("views: give at least one angle, in radians, all finite")
     return angles

@@ -52,7 +52,7 @@ class Projector:
         """Line integrals: (B, 1, H, W) → (B, 1, views, bins)."""
         return _apply(x, self._backend, False, self.geometry.image_shape)
 
-    def T(self, y: Tensor) -> Tensor:  # noqa: N802  (the transpose is called T)
+    def T(self, y: Tensor) -> Tensor:
         """The exact transpose: (B, 1, views, bins) → (B, 1, H, W)."""
         return _apply(y, self._backend, True, self.geometry.sinogram_shape)
 

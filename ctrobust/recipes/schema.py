@@ -50,13 +50,18 @@ class NetworkRecipe:
 
 @dataclass(frozen=True, config=_frozen)
 class TrainRecipe:
-    """precision auto: bf16 where the processor multiplies in it, else fp32; lr falls along a cosine."""
+    """How f descends.
+
+    precision auto: bf16 where the processor multiplies in it, else fp32; lr falls along half a cosine; flips of
+    the slices; freeze_norm: share of the steps after which batch norm keeps its statistics (1: never).
+    """
 
     steps: Count = 300
     batch_size: Count = 8
     lr: Positive = 1.0e-3
     precision: Precision = "auto"
     flips: bool = True
+    freeze_norm: Annotated[float, Field(ge=0, le=1)] = 0.5
     checkpoint_every: Count = 50
     log_every: Count = 10
 
@@ -92,7 +97,7 @@ class EvaluateRecipe:
 class Recipe:
     """One training run, or one a method where `method` is a list."""
 
-    method: MethodName | tuple[MethodName, ...] = "minmax"
+    method: MethodName | Annotated[tuple[MethodName, ...], Field(min_length=1)] = "minmax"
     seed: Annotated[int, Field(ge=0)] = 0
     data: DataRecipe = DataRecipe()
     scan: ScanRecipe = ScanRecipe()

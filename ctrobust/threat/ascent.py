@@ -51,7 +51,7 @@ class ProjectedGradientAscent:
         """δ of the shape of y, (B, 1, views, bins); x: the truth, (B, 1, H, W)."""
         if self.budget.eps == 0:
             return torch.zeros_like(y)
-        with _evaluating(f):
+        with evaluating(f):
             if not self.allow_unmatched:
                 require_exact_gradient(f, y, x)
             worst, found = torch.zeros_like(y), squared_error(f, y, x)
@@ -138,8 +138,8 @@ def gradient_gap(f: Reconstructor, y: Tensor, x: Tensor, step: float = 1e-3) -> 
 
 
 @contextmanager
-def _evaluating(f: Reconstructor) -> Iterator[None]:
-    """Batch-norm statistics must neither move nor be taken from the attacked batch."""
+def evaluating(f: Reconstructor) -> Iterator[None]:
+    """f in eval mode: batch-norm statistics must neither move nor be taken from the attacked batch."""
     modules = [module for module in f.modules() if module.training] if isinstance(f, nn.Module) else []
     for module in modules:
         module.training = False

@@ -6,6 +6,8 @@ from typing import Any, Protocol
 
 from torch import Tensor, nn
 
+from ctrobust.threat.ascent import evaluating
+
 Figures = dict[str, float]
 
 
@@ -43,9 +45,9 @@ class NoAdversary:
 @contextmanager
 def held(f: nn.Module) -> Iterator[None]:
     """f in eval mode with its weights held: neither its statistics nor its gradients move meanwhile."""
-    training = f.training
-    f.eval().requires_grad_(False)
+    f.requires_grad_(False)
     try:
-        yield
+        with evaluating(f):
+            yield
     finally:
-        f.train(training).requires_grad_(True)
+        f.requires_grad_(True)

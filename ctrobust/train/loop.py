@@ -1,5 +1,6 @@
 """The training loop: at each step the adversary ascends, then f descends."""
 
+import math
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,7 +20,7 @@ from ctrobust.recipes.schema import TrainRecipe
 from ctrobust.reconstruct import LearnedReconstructor
 from ctrobust.store.dataset import SliceDataset
 from ctrobust.threat import L2Ball, ProjectedGradientAscent
-from ctrobust.threat.ascent import squared_error
+from ctrobust.threat.ascent import evaluating, squared_error
 from ctrobust.train.adversary import Adversary, Figures
 from ctrobust.train.augment import random_flips
 from ctrobust.train.history import History
@@ -88,6 +89,8 @@ def fit(training: Training, experiment: Experiment, out: Path, *, weight: float,
         done = training.step / settings.steps
         set_learning_rate(training.optimizer, settings.lr, done)
         training.adversary.set_progress(done)
+        if done >= settings.freeze_norm:
+            freeze_batch_norm(training.f)
         if settings.flips:
             x = random_flips(
                 x, derive_seed(experiment.recipe.seed, "flips", fabric.global_rank, training.step)
@@ -119,6 +122,17 @@ def fit(training: Training, experiment: Experiment, out: Path, *, weight: float,
             _save(training, out, figures, 0.0 if delta is None else weight)
 
 
+def freeze_batch_norm(f: nn.Module) -> None:
+    """From here on f is trained as it will be used and attacked: with fixed statistics.
+
+    With batch statistics a perturbation that drives activations up is divided away by its own batch, so the
+    descent never meets the instability that the fixed statistics have.
+    """
+    for module in f.modules():
+        if isinstance(module, nn.modules.batchnorm._BatchNorm):
+            module.eval()
+
+
 def descend(training: Training, y: Tensor, x: Tensor, delta: Tensor | None, weight: float) -> Figures:
     """The min over θ: one step of f on ‖f(y) − x‖² + λ₁ ‖f(y + δ) − x‖², both in one batch."""
     measured = y if delta is None else torch.cat([y, y + delta])
@@ -148,9 +162,8 @@ def validate(f: LearnedReconstructor, experiment: Experiment, eps: float) -> Fig
 @torch.no_grad()
 def _mean_error(f: LearnedReconstructor, y: Tensor, x: Tensor) -> float:
     """In eval mode and float32, as f will be used."""
-    f.eval()
-    errors = [squared_error(f, y[i : i + 8], x[i : i + 8]) for i in range(0, len(y), 8)]
-    f.train()
+    with evaluating(f):
+        errors = [squared_error(f, y[i : i + 8], x[i : i + 8]) for i in range(0, len(y), 8)]
     return float(torch.cat(errors).mean())
 
 
@@ -179,8 +192,11 @@ def _require_finite(figures: Figures, step: int, indices: list[int]) -> None:
 
 
 def _save(training: Training, out: Path, figures: Figures, weight: float) -> None:
-    """`best` is chosen on the validation part by the method's own objective: clean + λ₁ · adversarial."""
-    score = figures["val_clean"] + weight * figures["val_adversarial"]
+    """`best` is chosen on the validation part: the least log(clean error) + λ₁ · log(error under attack).
+
+    That is clean PSNR plus λ₁ × attacked PSNR; λ₁ is 0 for a method without an adversary.
+    """
+    score = math.log(figures["val_clean"]) + weight * math.log(figures["val_adversarial"])
     if score < training.best:
         training.best = score
         save_checkpoint(out / "checkpoints" / "best", training.state())

@@ -1,0 +1,83 @@
+"""The mistakes one makes first: one line each, exit 2, and nothing already there is lost."""
+
+from pathlib import Path
+
+import h5py
+import pytest
+
+from ctrobust.cli.main import main
+
+FILES = {"notes.txt": "not mine", "results/old.txt": "precious"}
+
+
+@pytest.fixture
+def desk(tmp_path: Path, store: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A user's folder with things in it."""
+    for name, text in FILES.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+    (tmp_path / "store.h5").write_bytes(store.read_bytes())
+    with h5py.File(tmp_path / "foreign.h5", "w") as file:
+        file["data"] = [1, 2, 3]
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "broken.yaml").write_text("train: [")
+    (tmp_path / "broken.json").write_text("{")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+MISTAKES = {
+    "no verb": ([], "COMMAND"),
+    "unknown verb": (["trian"], "trian"),
+    "no recipe": (["train"], "recipe"),
+    "misspelt recipe": (["train", "dmeo"], "did you mean demo"),
+    "recipe file missing": (["train", "mine.yaml"], "mine.yaml"),
+    "recipe file broken": (["train", "broken.yaml"], "broken.yaml"),
+    "misspelt key": (["train", "tiny", "train.stpes=3"], "train.steps"),
+    "wrong type": (["train", "tiny", "train.steps=lots"], "train.steps"),
+    "unknown option": (["train", "tiny", "--gpu"], "--gpu"),
+    "store missing": (["train", "tiny", "--data", "nope.h5"], "nope.h5"),
+    "store not HDF5": (["train", "tiny", "--data", "notes.txt"], "notes.txt"),
+    "store not ours": (["train", "tiny", "--data", "foreign.h5"], "foreign.h5"),
+    "split missing": (["train", "tiny", "--data", "store.h5", "--split", "nope.json"], "nope.json"),
+    "split broken": (["train", "tiny", "--data", "store.h5", "--split", "broken.json"], "broken.json"),
+    "out exists": (["train", "tiny", "--out", "results"], "results"),
+    "out exists, file": (["train", "tiny", "--out", "notes.txt"], "notes.txt"),
+    "pixels differ, not resampled": (
+        ["train", "tiny", "--data", "store.h5", "data.resample=false"],
+        "resampl",
+    ),
+    "ingest: no folder": (["ingest", "nope", "--out", "new.h5"], "nope"),
+    "ingest: no DICOM": (["ingest", "results", "--out", "new.h5"], "results"),
+    "ingest: empty": (["ingest", "empty", "--out", "new.h5"], "empty"),
+    "ingest: out exists": (["ingest", "results", "--out", "store.h5"], "store.h5"),
+    "ingest: no out": (["ingest", "results"], "--out"),
+    "split: fraction": (["split", "store.h5", "--eval", "1.5", "--out", "s.json"], "--eval"),
+    "split: out exists": (["split", "store.h5", "--eval", "0.2", "--out", "notes.txt"], "notes.txt"),
+    "evaluate: no run": (["evaluate", "nope"], "nope"),
+    "evaluate: not a run": (["evaluate", "results"], "results"),
+    "evaluate: radii": (["evaluate", "results", "--eps", "a,b"], "--eps"),
+    "report: no run": (["report", "nope", "--out", "page"], "nope"),
+    "report: not a run": (["report", "results", "--out", "page"], "results"),
+}
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_one_line_exit_2_and_nothing_lost(
+    mistake: str, desk: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    arguments, named = MISTAKES[mistake]
+    before = {path.relative_to(desk): path.read_bytes() for path in desk.rglob("*") if path.is_file()}
+    try:
+        status = main(arguments)
+    except SystemExit as stop:
+        status = stop.code
+    assert status == 2
+    said = [
+        line for line in capfd.readouterr().err.splitlines() if not line.startswith(("headers:", "slices:"))
+    ]
+    assert len(said) == 1, said
+    assert named in said[0]
+    assert "Traceback" not in said[0]
+    after = {path.relative_to(desk): path.read_bytes() for path in desk.rglob("*") if path.is_file()}
+    assert after == before

@@ -1,0 +1,88 @@
+"""Recipes: every shipped one loads, comes back as it was, and each mistake is one line that names the key."""
+
+import pytest
+import yaml
+
+from ctrobust.cli.main import main
+from ctrobust.core.errors import UserError
+from ctrobust.recipes import load_recipe, read_recipe, shipped_recipes, write_recipe
+from ctrobust.recipes.loading import differing_keys
+
+
+@pytest.mark.parametrize("name", shipped_recipes())
+def test_every_shipped_recipe_prints_whole_and_reads_back(name: str, tmp_path, capsys) -> None:
+    recipe = load_recipe(name)
+    write_recipe(recipe, tmp_path / "recipe.yaml")
+    assert read_recipe(tmp_path / "recipe.yaml") == recipe
+    assert main(["train", "--print-recipe", name]) == 0
+    printed = capsys.readouterr().out
+    assert printed == (tmp_path / "recipe.yaml").read_text()
+    assert {"method", "seed", "data", "scan", "network", "train", "threat", "evaluate"} == set(
+        yaml.safe_load(printed)
+    )
+
+
+def test_the_names_of_the_contract_are_there() -> None:
+    assert {"demo", "tiny", "erm", "minmax"} <= set(shipped_recipes())
+    assert load_recipe("demo").method == ("erm", "minmax")
+
+
+def test_an_override_reaches_its_key() -> None:
+    recipe = load_recipe(
+        "minmax", ["train.lr=1e-4", "threat.eps=0.01", "method=[erm, minmax]", "scan.photons=null"]
+    )
+    assert (recipe.train.lr, recipe.threat.eps, recipe.method) == (1e-4, 0.01, ("erm", "minmax"))
+    assert differing_keys(recipe, load_recipe("minmax")) == ["method", "train.lr", "threat.eps"]
+
+
+@pytest.mark.parametrize(
+    ("override", "said"),
+    [
+        ("train.stps=3", "unknown key train.stps; did you mean train.steps?"),
+        ("trian.steps=3", "unknown key trian; did you mean train?"),
+        ("lr=0.1", "did you mean train.lr?"),
+        ("train.steps=many", "train.steps is 'many'"),
+        ("train.steps=0", "train.steps is 0"),
+        ("train.lr=.nan", "train.lr is nan"),
+        ("method=foo", "should be 'erm' or 'minmax'"),
+        ("method=[]", "method is"),
+        ("train=3", "give train.KEY=value"),
+        ("train", "give key=value"),
+        ("data.size.x=3", "data.size is a value"),
+        ("evaluate.eps=[0, -1]", "evaluate.eps.1 is -1"),
+        ("scan.window=blackman", "scan.window is 'blackman'"),
+        ("seed=[", "quote it"),
+    ],
+)
+def test_a_mistake_is_one_line_that_names_the_key(override: str, said: str) -> None:
+    with pytest.raises(UserError) as mistake:
+        load_recipe("demo", [override])
+    assert said in str(mistake.value)
+    assert "\n" not in str(mistake.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("train: [", "not YAML"),
+        ("- 1", "holds no keys"),
+        ("train: {steps: x}", "train.steps"),
+        ("sed: 3", "mean seed"),
+    ],
+)
+def test_a_broken_file_is_named(tmp_path, text: str, said: str) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text(text)
+    with pytest.raises(UserError, match=said) as mistake:
+        load_recipe(str(path))
+    assert str(path) in str(mistake.value)
+
+
+def test_an_empty_file_is_all_defaults(tmp_path) -> None:
+    (tmp_path / "mine.yaml").write_text("")
+    assert load_recipe(str(tmp_path / "mine.yaml")).network.base_channels == 64
+
+
+def test_a_name_misspelt_is_answered_with_the_nearest() -> None:
+    with pytest.raises(UserError, match="did you mean minmax"):
+        load_recipe("minmix")
