@@ -18,7 +18,7 @@ from ctrobust.train.running import make_fabric, resolve_precision
 
 
 def run_study(recipe: Recipe, out: Path, *, resume: bool) -> Path | None:
-    """Everything a recipe asks for, in `out`: one run folder, or one a method; returns the page's path, on the first process.
+    """Everything a recipe asks for, in `out`: one run folder, or one a method. Returns the page's path (first process).
 
     With `resume`, what is done is kept and what was interrupted goes on. Otherwise `out` must not exist; it is
     made only once the recipe, the data and the split have been found in order.

@@ -13,7 +13,7 @@ from ctrobust.core.seeds import derive_seed
 from ctrobust.evaluate.metrics import psnr_db
 from ctrobust.evaluate.statistics import clustered_interval
 from ctrobust.threat import L2Ball, ProjectedGradientAscent
-from ctrobust.threat.ascent import Reconstructor, squared_error
+from ctrobust.threat.ascent import Reconstructor, evaluating, squared_error
 from ctrobust.threat.budget import per_sample
 
 RANDOM_DRAWS = 8
@@ -38,12 +38,19 @@ def sweep(
     From the largest radius to the smallest, each warm-started with the last; then every sample keeps the worst
     feasible δ of all smaller radii, so that errors never fall as eps grows.
     """
+    with evaluating(f):
+        return _sweep(f, y, x, sorted(set(eps)), attack)
+
+
+def _sweep(
+    f: Reconstructor, y: Tensor, x: Tensor, radii: Sequence[float], attack: ProjectedGradientAscent
+) -> list[Found]:
     deltas: dict[float, Tensor] = {}
     warm = None
-    for radius in sorted(set(eps), reverse=True):
+    for radius in reversed(radii):
         warm = deltas[radius] = attack.with_eps(radius)(f, y, x, start=warm)
     found: list[Found] = []
-    for radius in sorted(deltas):
+    for radius in radii:
         delta, error = deltas[radius], squared_error(f, y + deltas[radius], x).double().cpu().numpy()
         if found:
             smaller = found[-1]
@@ -98,7 +105,7 @@ def curve_rows(
 
 
 def _random_control(f: Reconstructor, y: Tensor, x: Tensor, eps: float, seed: int) -> NDArray[np.float64]:
-    """(B,) mean error over draws on the sphere; f as the attack leaves it, in eval mode if a module."""
+    """(B,) mean error over draws on the sphere."""
     generator = torch.Generator().manual_seed(derive_seed(seed, "random control"))
     ball = L2Ball(eps)
     draws = 1 if eps == 0 else RANDOM_DRAWS

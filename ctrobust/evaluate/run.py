@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ctrobust.core.errors import UserError
 from ctrobust.core.files import replacing, sha256_of
 from ctrobust.core.progress import Progress
 from ctrobust.core.provenance import provenance
@@ -99,6 +100,10 @@ class Judged:
         with torch.no_grad():
             self._images += zip(self._f(y)[:, 0].cpu().numpy(), x[:, 0].cpu().numpy(), strict=True)
         found = sweep(self._f, y, x, radii, attack)
+        if not all(np.isfinite(each.error).all() for each in found):
+            raise UserError(
+                "the reconstructor gives values that are not finite under attack: nothing can be measured"
+            )
         self._found.append([replace(each, delta=each.delta[:0]) for each in found])
         return found
 

@@ -92,15 +92,20 @@ def error_and_gradient(f: Reconstructor, y: Tensor, x: Tensor, delta: Tensor) ->
     """(B,) squared errors of f(y + δ), and their gradient with respect to δ."""
     with torch.enable_grad():
         delta = delta.detach().requires_grad_()
-        error = (f(y + delta) - x).square().flatten(1).sum(1)
+        error = _summed_squares(f(y + delta) - x)
         (gradient,) = torch.autograd.grad(error.sum(), delta)
-    return error.detach(), gradient
+    return error.detach(), gradient.nan_to_num()
 
 
 @torch.no_grad()
 def squared_error(f: Reconstructor, y: Tensor, x: Tensor) -> Tensor:
     """(B,) ‖f(yᵢ) − xᵢ‖₂², summed over pixels."""
-    return (f(y) - x).square().flatten(1).sum(1)
+    return _summed_squares(f(y) - x)
+
+
+def _summed_squares(difference: Tensor) -> Tensor:
+    # An image that is not a number is the worst there is, and must not slip through a comparison.
+    return difference.square().flatten(1).sum(1).nan_to_num(nan=float("inf"), posinf=float("inf"))
 
 
 def require_exact_gradient(f: Reconstructor, y: Tensor, x: Tensor) -> None:

@@ -72,6 +72,10 @@ def fit(training: Training, experiment: Experiment, out: Path, *, weight: float,
     Raises UserError where a loss is not finite any more.
     """
     settings, fabric = experiment.recipe.train, training.fabric
+    if not experiment.split.val:
+        raise UserError(
+            "the split has no validation part to choose the best checkpoint on; split with --val 0.1"
+        )
     last = out / "checkpoints" / "last"
     if last.exists():
         training.restore(load_checkpoint(last))

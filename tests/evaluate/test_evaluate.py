@@ -71,6 +71,17 @@ def test_the_curve_never_falls_and_beats_random_noise() -> None:
     assert psnr == sorted(psnr, reverse=True)
 
 
+def test_a_module_in_train_mode_is_judged_in_eval_mode_and_left_as_it_was() -> None:
+    A, y, x = make(count=3)
+    f = LearnedReconstructor(A, FBPConvNet(4, 3)).train()
+    before = {name: value.clone() for name, value in f.state_dict().items()}
+    attack = ProjectedGradientAscent(L2Ball(0.1), steps=2, restarts=1)
+    rows = robustness_curve(f, y, x, (0.0, 0.05), attack)
+    assert f.training
+    assert all(torch.equal(before[name], value) for name, value in f.state_dict().items())
+    assert rows == robustness_curve(f.eval(), y, x, (0.0, 0.05), attack)
+
+
 def test_without_groups_there_is_no_interval() -> None:
     A, y, x = make(count=2)
     attack = ProjectedGradientAscent(L2Ball(0.1), steps=2, restarts=1)

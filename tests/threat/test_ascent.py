@@ -53,6 +53,17 @@ def test_more_restarts_never_find_less() -> None:
     assert (errors[1] <= errors[2]).all()
 
 
+def test_a_reconstruction_that_is_not_a_number_is_found() -> None:
+    """Dividing by zero beyond a threshold must count as the worst, not be passed over."""
+    y, x = torch.ones(1, 1, 2, 2), torch.zeros(1, 1, 2, 2)
+
+    def brittle(y: torch.Tensor) -> torch.Tensor:
+        return torch.where(y.sum() > 4.1, torch.full_like(y, float("nan")), y)
+
+    attack = ProjectedGradientAscent(L2Ball(0.2), steps=10, restarts=1, allow_unmatched=True)
+    assert squared_error(brittle, y + attack(brittle, y, x), x).isinf().all()
+
+
 def test_no_budget_no_perturbation() -> None:
     A = Projector(ParallelBeam(16, 9))
     x = smooth_images(1, 16)
