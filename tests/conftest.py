@@ -6,6 +6,9 @@ from pathlib import Path
 
 import pytest
 
+# Two test workers on two cores: more threads than that only wait for one another. Read when torch is first imported.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 REPOSITORY = Path(__file__).resolve().parent.parent
 
 

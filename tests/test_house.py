@@ -120,6 +120,16 @@ def test_the_door_is_light(command: str) -> None:
     assert answer.stdout.strip() == "[]"
 
 
+def test_public_names_are_resolved_when_used() -> None:
+    import ctrobust
+    from ctrobust.operators import Projector
+
+    assert ctrobust.Projector is Projector
+    assert all(getattr(ctrobust, name) is not None for name in dir(ctrobust))
+    with pytest.raises(AttributeError, match="Projektor"):
+        _ = ctrobust.Projektor
+
+
 def test_every_room_is_installed() -> None:
     settings = configparser.ConfigParser()
     settings.read(REPOSITORY / "setup.cfg")
