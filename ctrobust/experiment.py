@@ -7,6 +7,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from ctrobust.core.errors import UserError
 from ctrobust.core.records import Split
 from ctrobust.core.seeds import derive_seed
 from ctrobust.operators import Projector
@@ -50,6 +51,11 @@ def open_experiment(recipe: Recipe, *, split: Path | None = None, device: str = 
 
     `split` (a run's own copy) goes before the recipe's. Raises UserError as each of these does.
     """
+    if recipe.data.size < 2 ** (recipe.network.levels - 1):
+        raise UserError(
+            f"data.size {recipe.data.size} is too small for network.levels {recipe.network.levels}, which halves it "
+            f"{recipe.network.levels - 1} times; give fewer levels or a larger size"
+        )
     store = Store(Path(recipe.data.store)) if recipe.data.store else embedded_store()
     path = split or (Path(recipe.data.split) if recipe.data.split else None)
     parts = read_split(path, store) if path else _default_split(recipe, store)

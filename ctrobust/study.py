@@ -5,7 +5,7 @@ from pathlib import Path
 
 from ctrobust.core.errors import UserError
 from ctrobust.core.progress import say
-from ctrobust.evaluate.run import evaluate_run
+from ctrobust.evaluate.run import evaluate_run, write_evaluation
 from ctrobust.experiment import Experiment, open_experiment
 from ctrobust.pipeline import embedded_store
 from ctrobust.recipes import Recipe, read_recipe, write_recipe
@@ -30,16 +30,22 @@ def run_study(recipe: Recipe, out: Path, *, resume: bool) -> Path | None:
     fabric.barrier()
     methods = (recipe.method,) if isinstance(recipe.method, str) else recipe.method
     folders = [out] if isinstance(recipe.method, str) else [out / method for method in methods]
-    for method, folder in zip(methods, folders, strict=True):
-        experiment = _open(replace(recipe, method=method), folder, str(fabric.device))
-        if fabric.is_global_zero:
-            _prepare(experiment, folder, out, resume)
-        fabric.barrier()
+    experiments = [
+        _open(replace(recipe, method=method), folder, str(fabric.device))
+        for method, folder in zip(methods, folders, strict=True)
+    ]
+    if fabric.is_global_zero:
+        _require_own(out, folders)
+        for experiment, folder in zip(experiments, folders, strict=True):
+            _prepare(experiment, folder)
+    fabric.barrier()
+    for experiment, folder in zip(experiments, folders, strict=True):
         train_run(experiment, fabric, folder)
-        if fabric.is_global_zero:
-            _evaluate(experiment, folder)
-        fabric.barrier()
-    return write_report(folders, out) if fabric.is_global_zero else None
+    if not fabric.is_global_zero:
+        return None
+    for experiment, folder in zip(experiments, folders, strict=True):
+        _evaluate(experiment, folder)
+    return write_report(folders, out)
 
 
 def _open(recipe: Recipe, folder: Path, device: str) -> Experiment:
@@ -47,7 +53,19 @@ def _open(recipe: Recipe, folder: Path, device: str) -> Experiment:
     return open_experiment(recipe, split=own_split if own_split.exists() else None, device=device)
 
 
-def _prepare(experiment: Experiment, folder: Path, out: Path, resume: bool) -> None:
+def _require_own(out: Path, folders: list[Path]) -> None:
+    """To resume in a folder of something else would mix the two."""
+    if out.exists() and not out.is_dir():
+        raise UserError(f"{out}: is a file; give a folder to --out")
+    ours = {"split.json", *(folder.name for folder in folders)}
+    for folder in {out, *folders}:
+        if folder.is_dir() and not any((run / "recipe.yaml").exists() for run in folders):
+            foreign = sorted(item.name for item in folder.iterdir() if item.name not in ours)
+            if foreign:
+                raise UserError(f"{folder}: holds {foreign[0]} but no run to resume; give another --out")
+
+
+def _prepare(experiment: Experiment, folder: Path) -> None:
     """Write down how the run is born; where it was born before, hold it to that."""
     recorded = folder / "recipe.yaml"
     if recorded.exists():
@@ -58,7 +76,7 @@ def _prepare(experiment: Experiment, folder: Path, out: Path, resume: bool) -> N
                 "recipe and overrides, or start anew in another folder"
             )
         return
-    folder.mkdir(parents=True, exist_ok=resume or folder != out)
+    folder.mkdir(parents=True, exist_ok=True)
     write_split(experiment.split, folder / "split.json")
     write_recipe(experiment.recipe, recorded)
 
@@ -69,4 +87,4 @@ def _evaluate(experiment: Experiment, folder: Path) -> None:
         say(f"{result} is there already; kept")
         return
     f = load(folder, device=experiment.projector.device)
-    evaluate_run(f, experiment, folder / "split.json", result)
+    write_evaluation(*evaluate_run(f, experiment, folder / "split.json"), result)

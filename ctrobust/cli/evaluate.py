@@ -24,7 +24,7 @@ def run(arguments: Namespace) -> int:
 
     import torch
 
-    from ctrobust.evaluate.run import evaluate_run
+    from ctrobust.evaluate.run import evaluate_run, write_evaluation
     from ctrobust.experiment import open_experiment
     from ctrobust.recipes import read_recipe
     from ctrobust.reconstruct import load
@@ -38,8 +38,8 @@ def run(arguments: Namespace) -> int:
         recipe = replace(recipe, data=replace(recipe.data, store=str(arguments.data)))
     split = arguments.split or folder / "split.json"
     experiment = open_experiment(recipe, split=split, device=device)
-    out = arguments.out or _make_way(folder / "result.json")
-    result = evaluate_run(f, experiment, split, out, eps=arguments.eps)
+    result, examples = evaluate_run(f, experiment, split, eps=arguments.eps)
+    write_evaluation(result, examples, arguments.out or _make_way(folder / "result.json"))
     print(as_table(result))
     return 0
 
@@ -56,21 +56,22 @@ def as_table(result: dict[str, Any]) -> str:
 
 
 def _radii(text: str) -> list[float]:
-    return [float(part) for part in text.split(",")]
+    radii = [float(part) for part in text.split(",")]
+    if not all(0 <= radius < float("inf") for radius in radii):
+        raise ValueError
+    return radii
 
 
 def _make_way(result: Path) -> Path:
     """Keep what an earlier evaluation found: result.json becomes result-1.json, and so on."""
+    from ctrobust.evaluate.run import examples_path
+
     if result.exists():
         number = 1
         while (kept := result.with_name(f"result-{number}.json")).exists():
             number += 1
-        for old, new in ((result, kept), (_examples(result), _examples(kept))):
+        for old, new in ((result, kept), (examples_path(result), examples_path(kept))):
             if old.exists():
                 old.rename(new)
         say(f"the earlier result is kept as {kept}")
     return result
-
-
-def _examples(result: Path) -> Path:
-    return result.with_suffix(".examples.npz")

@@ -55,6 +55,12 @@ def run_verb(verb: str, arguments: Sequence[str], prog: str | None) -> int:
     except UserError as mistake:
         print(f"{parser.prog}: {mistake}", file=sys.stderr)
         return 2
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        print(
+            f"{parser.prog}: {where}{error.strerror or error}; check the path and the disk", file=sys.stderr
+        )
+        return 2
     except KeyboardInterrupt:
         print(f"{parser.prog}: stopped", file=sys.stderr)
         return 130

@@ -31,7 +31,7 @@ def attack_checks(
         "gradient": (
             lambda: gradient_gap(f, y, x),
             GRADIENT_TOLERANCE,
-            "relative difference between the gradient through f and a central difference along it",
+            "relative difference between the slopes the gradient through f promises and central differences",
         ),
         "convergence": (
             lambda: doubling_gain(f, y, x, attack),

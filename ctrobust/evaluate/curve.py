@@ -13,7 +13,7 @@ from ctrobust.core.seeds import derive_seed
 from ctrobust.evaluate.metrics import psnr_db
 from ctrobust.evaluate.statistics import clustered_interval
 from ctrobust.threat import L2Ball, ProjectedGradientAscent
-from ctrobust.threat.ascent import Reconstructor, evaluating, squared_error
+from ctrobust.threat.ascent import Reconstructor, evaluating, exact_arithmetic, squared_error
 from ctrobust.threat.budget import per_sample
 
 RANDOM_DRAWS = 8
@@ -38,7 +38,7 @@ def sweep(
     From the largest radius to the smallest, each warm-started with the last; then every sample keeps the worst
     feasible δ of all smaller radii, so that errors never fall as eps grows.
     """
-    with evaluating(f):
+    with evaluating(f), exact_arithmetic():
         return _sweep(f, y, x, sorted(set(eps)), attack)
 
 
@@ -57,7 +57,7 @@ def _sweep(
             keep = torch.from_numpy(smaller.error > error).to(delta.device)
             delta = torch.where(per_sample(keep), smaller.delta, delta)
             error = np.maximum(error, smaller.error)
-        found.append(Found(radius, delta, error, _random_control(f, y, x, radius, attack.seed)))
+        found.append(Found(radius, delta, error, _random_control(f, y, x, attack.with_eps(radius))))
     return found
 
 
@@ -74,7 +74,8 @@ def robustness_curve(
     y: (N, 1, views, bins) as measured; x: (N, 1, H, W). rho: mean over slices of the largest ‖f(yᵢ + δᵢ) − xᵢ‖₂²
     found with ‖δᵢ‖₂ ≤ eps·‖yᵢ‖₂. random: the same under random δ on the sphere, mean of 8 draws. groups: the
     patient of each slice; without them, or with fewer than 6, rho_ci95 is None.
-    attack: by default 100 steps from 3 starts; of the one given, the radius is replaced.
+    attack: by default 100 steps from 3 starts; of the one given, the radius is replaced. With a ball that is not
+    relative, eps is in mm of water.
     """
     attack = attack or ProjectedGradientAscent(L2Ball(max(eps)))
     batches = [
@@ -104,10 +105,13 @@ def curve_rows(
     return rows
 
 
-def _random_control(f: Reconstructor, y: Tensor, x: Tensor, eps: float, seed: int) -> NDArray[np.float64]:
-    """(B,) mean error over draws on the sphere."""
-    generator = torch.Generator().manual_seed(derive_seed(seed, "random control"))
-    ball = L2Ball(eps)
-    draws = 1 if eps == 0 else RANDOM_DRAWS
-    errors = [squared_error(f, y + ball.random(y, generator), x) for _ in range(draws)]
+def _random_control(
+    f: Reconstructor, y: Tensor, x: Tensor, attack: ProjectedGradientAscent
+) -> NDArray[np.float64]:
+    """(B,) mean error over draws on the attack's own sphere."""
+    draws = 1 if attack.budget.eps == 0 else RANDOM_DRAWS
+    errors = [
+        squared_error(f, y + attack.budget.random(y, derive_seed(attack.seed, "control", draw)), x)
+        for draw in range(draws)
+    ]
     return np.asarray(torch.stack(errors).double().mean(0).cpu().numpy())

@@ -1,8 +1,7 @@
 """Evaluate a run on slices nobody selected on: result.json, and example slices beside it."""
 
 import json
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -23,7 +22,7 @@ from ctrobust.evaluate.selection import evenly, spread_over_patients
 from ctrobust.experiment import Experiment
 from ctrobust.reconstruct import FilteredBackProjection, LearnedReconstructor
 from ctrobust.threat import L2Ball, ProjectedGradientAscent
-from ctrobust.threat.ascent import Reconstructor
+from ctrobust.threat.ascent import Reconstructor, exact_arithmetic
 
 SLICES_CHECKED = 4
 
@@ -32,13 +31,12 @@ def evaluate_run(
     f: LearnedReconstructor,
     experiment: Experiment,
     split_file: Path,
-    out: Path,
     *,
     eps: Sequence[float] | None = None,
-) -> dict[str, Any]:
-    """Attack f, and FBP beside it, on the evaluation part; write `out`, and examples to `out`.examples.npz.
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Attack f, and FBP beside it, on the evaluation part; returns what result.json holds, and the examples' arrays.
 
-    eps: radii to use instead of the recipe's; 0 is always among them. Returns what the JSON file holds.
+    eps: radii to use instead of the recipe's; 0 is always among them.
     """
     recipe, patients = experiment.recipe, experiment.store.patients
     settings = recipe.evaluate
@@ -78,11 +76,20 @@ def evaluate_run(
             seed=recipe.seed, device=str(f.projector.device), threads=torch.get_num_threads()
         ),
     }
-    with replacing(out.with_suffix(".examples.npz")) as part_file, part_file.open("wb") as stream:
-        np.savez_compressed(stream, **gallery.arrays(experiment))
+    return result, gallery.arrays(experiment)
+
+
+def write_evaluation(result: dict[str, Any], examples: dict[str, Any], out: Path) -> None:
+    """Write `out` (JSON) and the examples beside it, as `examples_path(out)`."""
+    with replacing(examples_path(out)) as part_file, part_file.open("wb") as stream:
+        np.savez_compressed(stream, **examples)
     with replacing(out) as part_file:
         part_file.write_text(json.dumps(result, indent=1) + "\n")
-    return result
+
+
+def examples_path(result: Path) -> Path:
+    """result.json → result.examples.npz"""
+    return result.with_suffix(".examples.npz")
 
 
 class Judged:
@@ -126,16 +133,3 @@ def _attack_settings(attack: ProjectedGradientAscent, f: LearnedReconstructor) -
         "backend": f.projector.backend,
         "matched": f.projector.matched,
     }
-
-
-@contextmanager
-def exact_arithmetic() -> Iterator[None]:
-    """float32 without tf32: an attack in less would understate the worst case."""
-    before = torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32
-    torch.set_float32_matmul_precision("highest")
-    torch.backends.cudnn.allow_tf32 = False
-    try:
-        yield
-    finally:
-        torch.set_float32_matmul_precision(before[0])
-        torch.backends.cudnn.allow_tf32 = before[1]

@@ -53,13 +53,13 @@ class SliceDataset(Dataset[tuple[Tensor, int]]):
 
 def common_pixel_mm(store: Store, indices: Sequence[int], size: int) -> float:
     """Median over slices of the pixel size once shrunk to `size` pixels with the field of view kept."""
-    return float(np.median(fields_of_view_mm(store)[list(indices)]) / size)
+    return float(np.median(_sides_mm(store).max(axis=1)[list(indices)]) / size)
 
 
 def require_pixel_mm(store: Store, indices: Sequence[int], size: int, pixel_mm: float) -> None:
     """Raise UserError where a slice of another pixel size would need resampling."""
-    sizes = fields_of_view_mm(store)[list(indices)] / size
-    off = np.abs(sizes / pixel_mm - 1) > 1e-3
+    sizes = _sides_mm(store)[list(indices)] / size
+    off = np.abs(sizes / pixel_mm - 1).max(axis=1) > 1e-3
     if off.any():
         raise UserError(
             f"data.resample is false, but {off.sum()} of {len(off)} slices have pixels of {sizes.min():.3f} to "
@@ -67,7 +67,7 @@ def require_pixel_mm(store: Store, indices: Sequence[int], size: int, pixel_mm: 
         )
 
 
-def fields_of_view_mm(store: Store) -> NDArray[np.float64]:
-    """(N,) the larger side of every slice, in mm."""
-    sides: NDArray[np.float64] = (store.pixel_mm * np.asarray(store.image_shape)).max(axis=1)
+def _sides_mm(store: Store) -> NDArray[np.float64]:
+    """(N, 2) height and width of every slice, in mm."""
+    sides: NDArray[np.float64] = store.pixel_mm * np.asarray(store.image_shape)
     return sides

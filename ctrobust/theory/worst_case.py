@@ -25,11 +25,13 @@ def worst_perturbation(F: Array, r: Array, radius: float) -> Array:
     if hard and np.linalg.norm(short) <= radius:
         short[-1] = np.sqrt(radius**2 - np.linalg.norm(short) ** 2)
         return np.asarray(vectors @ short)
+    # Beyond the ball without the top: rounding there is no part to follow to infinity.
+    b = np.where(tied & hard, 0, b)
 
-    def excess(shift: float) -> float:
-        return float(np.linalg.norm(b / (top - eigenvalues + shift)) - radius)
+    def solution(shift: float) -> Array:
+        return np.asarray(np.divide(b, top - eigenvalues + shift, where=b != 0, out=np.zeros_like(b)))
 
     widest = np.linalg.norm(b) / radius
     narrowest = np.linalg.norm(b[tied]) / radius * (1 - 1e-12)
-    shift = brentq(excess, narrowest, widest, xtol=1e-300, rtol=1e-14)
-    return np.asarray(vectors @ (b / (top - eigenvalues + shift)))
+    shift = brentq(lambda s: np.linalg.norm(solution(s)) - radius, narrowest, widest, xtol=1e-300, rtol=1e-14)
+    return np.asarray(vectors @ solution(shift))

@@ -51,7 +51,7 @@ class ProjectedGradientAscent:
         """δ of the shape of y, (B, 1, views, bins); x: the truth, (B, 1, H, W)."""
         if self.budget.eps == 0:
             return torch.zeros_like(y)
-        with evaluating(f):
+        with evaluating(f), exact_arithmetic():
             if not self.allow_unmatched:
                 require_exact_gradient(f, y, x)
             worst, found = torch.zeros_like(y), squared_error(f, y, x)
@@ -65,8 +65,7 @@ class ProjectedGradientAscent:
     def _start(self, y: Tensor, restart: int, given: Tensor | None) -> Tensor:
         if restart == 0 and given is not None:
             return self.budget.project(given, y)
-        generator = torch.Generator().manual_seed(derive_seed(self.seed, "ascent", restart))
-        return self.budget.random(y, generator)
+        return self.budget.random(y, derive_seed(self.seed, "ascent", restart))
 
     def _ascend(
         self, f: Reconstructor, y: Tensor, x: Tensor, delta: Tensor
@@ -127,19 +126,45 @@ def require_exact_gradient(f: Reconstructor, y: Tensor, x: Tensor) -> None:
 
 
 GRADIENT_TOLERANCE = 0.05
+GRADIENT_DIRECTIONS = 6
 
 
 def gradient_gap(f: Reconstructor, y: Tensor, x: Tensor, step: float = 1e-3) -> float:
-    """Relative difference between ‖g‖ and the slope measured along g, by a central difference of step·‖y‖."""
-    at = torch.zeros_like(y)
-    _, gradient = error_and_gradient(f, y, x, at)
-    length = float(norms(gradient).square().sum().sqrt())
-    if length == 0:
-        return 0.0
-    h = step * float(norms(y).square().sum().sqrt())
-    along = gradient * (h / length)
-    ahead, behind = (squared_error(f, y + sign * along, x).double().sum() for sign in (1, -1))
-    return abs(float(ahead - behind) / (2 * h) - length) / length
+    """How far the slopes that the gradient g promises are from those measured; 0: none, 1: g knows nothing of them.
+
+    Along g itself and along random directions, since a gradient that lacks a part of the true one is right along
+    itself. Slopes are central differences of step·‖y‖ about y + a random δ of a hundredth of ‖y‖: at δ = 0 a perfect
+    reconstruction has none.
+    """
+    start = L2Ball(0.01).random(y, 0)
+    _, gradient = error_and_gradient(f, y, x, start)
+    directions = [L2Ball(step).rescale(gradient, y)]
+    directions += [L2Ball(step).random(y, seed) for seed in range(1, 1 + GRADIENT_DIRECTIONS)]
+    promised = torch.stack([2 * (gradient.double() * u).flatten(1).sum(1) for u in directions])
+    measured = torch.stack(
+        [
+            (squared_error(f, y + start + u, x) - squared_error(f, y + start - u, x)).double()
+            for u in directions
+        ]
+    )
+    gaps = [
+        float((told - found).norm() / torch.maximum(told.norm(), found.norm()).clamp_min(1e-30))
+        for told, found in ((promised[:1], measured[:1]), (promised[1:], measured[1:]))
+    ]
+    return max(gaps)
+
+
+@contextmanager
+def exact_arithmetic() -> Iterator[None]:
+    """float32 without tf32: an attack in less would understate the worst case."""
+    before = torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32
+    torch.set_float32_matmul_precision("highest")
+    torch.backends.cudnn.allow_tf32 = False
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision(before[0])
+        torch.backends.cudnn.allow_tf32 = before[1]
 
 
 @contextmanager

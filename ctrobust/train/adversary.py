@@ -17,8 +17,8 @@ class Adversary(Protocol):
     def __call__(self, f: nn.Module, y: Tensor, x: Tensor) -> tuple[Tensor | None, Figures]:
         """The perturbations (B, 1, views, bins) for this batch, or None; and figures for the history."""
 
-    def set_progress(self, done: float) -> None:
-        """Share of the training that is over, for schedules."""
+    def begin(self, step: int, steps: int) -> None:
+        """Called before step `step` of `steps`, counted from 0: for schedules and seeds."""
 
     def state_dict(self) -> dict[str, Any]:
         """What resuming needs: tensors and plain values."""
@@ -32,7 +32,7 @@ class NoAdversary:
     def __call__(self, f: nn.Module, y: Tensor, x: Tensor) -> tuple[None, Figures]:
         return None, {}
 
-    def set_progress(self, done: float) -> None:
+    def begin(self, step: int, steps: int) -> None:
         """Nothing here follows a schedule."""
 
     def state_dict(self) -> dict[str, Any]:

@@ -3,6 +3,8 @@
 import csv
 from pathlib import Path
 
+from ctrobust.core.files import replacing
+
 COLUMNS = (
     "step",
     "epoch",
@@ -27,7 +29,7 @@ class History:
         if not enabled:
             return
         kept = [row for row in _rows(path) if int(row["step"]) <= keep_until]
-        with path.open("w", newline="") as stream:
+        with replacing(path) as part, part.open("w", newline="") as stream:
             writer = csv.DictWriter(stream, COLUMNS)
             writer.writeheader()
             writer.writerows(kept)

@@ -20,7 +20,7 @@ from ctrobust.recipes.schema import TrainRecipe
 from ctrobust.reconstruct import LearnedReconstructor
 from ctrobust.store.dataset import SliceDataset
 from ctrobust.threat import L2Ball, ProjectedGradientAscent
-from ctrobust.threat.ascent import evaluating, squared_error
+from ctrobust.threat.ascent import evaluating, exact_arithmetic, squared_error
 from ctrobust.train.adversary import Adversary, Figures
 from ctrobust.train.augment import random_flips
 from ctrobust.train.history import History
@@ -71,7 +71,8 @@ def fit(training: Training, experiment: Experiment, out: Path, *, weight: float,
     weight: λ₁ of the adversarial term; eps: the radius at which robustness is watched on the validation part.
     Raises UserError where a loss is not finite any more.
     """
-    settings, fabric = experiment.recipe.train, training.fabric
+    recipe, fabric = experiment.recipe, training.fabric
+    settings = recipe.train
     if not experiment.split.val:
         raise UserError(
             "the split has no validation part to choose the best checkpoint on; split with --val 0.1"
@@ -92,13 +93,12 @@ def fit(training: Training, experiment: Experiment, out: Path, *, weight: float,
     for x, indices in progress:
         done = training.step / settings.steps
         set_learning_rate(training.optimizer, settings.lr, done)
-        training.adversary.set_progress(done)
+        training.adversary.begin(training.step, settings.steps)
         if done >= settings.freeze_norm:
             freeze_batch_norm(training.f)
         if settings.flips:
-            x = random_flips(
-                x, derive_seed(experiment.recipe.seed, "flips", fabric.global_rank, training.step)
-            )
+            first = (training.step * fabric.world_size + fabric.global_rank) * settings.batch_size
+            x = random_flips(x, [derive_seed(recipe.seed, "flips", first + i) for i in range(len(x))])
         x = fabric.to_device(x)
         y = experiment.measure(x, indices.tolist())
 
@@ -156,11 +156,12 @@ def validate(f: LearnedReconstructor, experiment: Experiment, eps: float) -> Fig
     chosen = part[:: -(-len(part) // VALIDATION_SLICES)]
     y, x = experiment.pair(chosen)
     attack = ProjectedGradientAscent(L2Ball(eps), steps=VALIDATION_STEPS, restarts=1)
-    attacked = [y[i : i + 8] + attack(f, y[i : i + 8], x[i : i + 8]) for i in range(0, len(y), 8)]
-    return {
-        "val_clean": _mean_error(f, y, x),
-        "val_adversarial": _mean_error(f, torch.cat(attacked), x),
-    }
+    with exact_arithmetic():
+        attacked = [y[i : i + 8] + attack(f, y[i : i + 8], x[i : i + 8]) for i in range(0, len(y), 8)]
+        return {
+            "val_clean": _mean_error(f, y, x),
+            "val_adversarial": _mean_error(f, torch.cat(attacked), x),
+        }
 
 
 @torch.no_grad()
@@ -200,8 +201,11 @@ def _save(training: Training, out: Path, figures: Figures, weight: float) -> Non
 
     That is clean PSNR plus λ₁ × attacked PSNR; λ₁ is 0 for a method without an adversary.
     """
-    score = math.log(figures["val_clean"]) + weight * math.log(figures["val_adversarial"])
-    if score < training.best:
+    score = math.log(figures["val_clean"])
+    if weight:
+        score += weight * math.log(figures["val_adversarial"])
+    best = out / "checkpoints" / "best"
+    if score < training.best or not best.exists():
         training.best = score
-        save_checkpoint(out / "checkpoints" / "best", training.state())
+        save_checkpoint(best, training.state())
     save_checkpoint(out / "checkpoints" / "last", training.state())

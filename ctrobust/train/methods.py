@@ -2,10 +2,8 @@
 
 from collections.abc import Callable
 
-import torch
 from lightning_fabric import Fabric
 
-from ctrobust.core.seeds import derive_seed
 from ctrobust.networks import SinogramPerturber
 from ctrobust.recipes import Recipe
 from ctrobust.train.adversary import Adversary, NoAdversary
@@ -31,7 +29,7 @@ def _minmax(recipe: Recipe, fabric: Fabric) -> Adversary:
         lambda_2=threat.lambda_2,
         steps_per_update=threat.steps_per_update,
         lr=threat.lr,
-        generator=torch.Generator().manual_seed(derive_seed(recipe.seed, "hint", fabric.global_rank)),
+        seed=recipe.seed,
     )
 
 

@@ -11,6 +11,7 @@ import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
 
+from ctrobust.core.seeds import derive_seed
 from ctrobust.threat.ascent import error_and_gradient
 from ctrobust.threat.budget import L2Ball
 from ctrobust.train.adversary import Figures, held
@@ -44,62 +45,71 @@ class MinMax:
         lambda_2: float,
         steps_per_update: int,
         lr: float,
-        generator: torch.Generator,
+        seed: int,
     ) -> None:
         self._budget, self._project, self._shown = L2Ball(eps), ball == "project", sees == "gradient"
         self._weight, self._lambda_2, self._steps = weight, lambda_2, steps_per_update
-        self._fabric, self._lr, self._generator = fabric, lr, generator
+        self._fabric, self._lr, self._seed, self._step = fabric, lr, seed, 0
         self._raw = perturber
         self._G, self._optimizer = fabric.setup(perturber, torch.optim.Adam(perturber.parameters(), lr=lr))
 
     def __call__(self, f: nn.Module, y: Tensor, x: Tensor) -> tuple[Tensor, Figures]:
-        with held(f), self._fabric.autocast():
+        with held(f):
             hint = self._gradient_hint(f, y, x) if self._shown else None
-            for _ in range(self._steps):
-                outside = self._ascend(f, y, x, hint)
+            figures = [self._ascend(f, y, x, hint) for _ in range(self._steps)][-1]
             with torch.no_grad():
                 delta = self._perturbation(self._raw, y, hint)
-        return delta, {
-            "delta_rel": float(self._budget.size(delta, y).mean()),
-            "outside": outside,
-            "lambda_2": self._lambda_2,
-        }
+        return delta, figures | {"delta_rel": float(self._budget.size(delta, y).mean())}
 
-    def _ascend(self, f: nn.Module, y: Tensor, x: Tensor, hint: Tensor | None) -> float:
-        """One step of G up the objective; returns the share of samples outside the ball."""
+    def _ascend(self, f: nn.Module, y: Tensor, x: Tensor, hint: Tensor | None) -> Figures:
+        """One step of G up the objective."""
         delta = self._perturbation(self._G, y, hint)
-        hinge = hinges(delta, y, self._budget.eps)
-        gain = self._weight * squared_errors(f(y + delta), x) - self._lambda_2 * hinge
+        gain = self._weight * squared_errors(self._mixed(f, y + delta), x)
+        figures: Figures = {}
+        if not self._project:
+            hinge = hinges(delta, y, self._budget.eps)
+            gain = gain - self._lambda_2 * hinge
+            figures = self._watch_ball((hinge > 0).double().mean())
         self._optimizer.zero_grad()
         self._fabric.backward(-gain.mean())
         self._optimizer.step()
-        outside = float((hinge > 0).double().mean())
-        if not self._project and outside > SHARE_OUTSIDE_ALLOWED:
+        return figures
+
+    def _watch_ball(self, outside: Tensor) -> Figures:
+        """λ₂ grows by the share outside over all processes, so that they keep one objective."""
+        share = torch.as_tensor(self._fabric.all_reduce(outside, reduce_op="mean")).item()
+        if share > SHARE_OUTSIDE_ALLOWED:
             self._lambda_2 *= LAMBDA_2_GROWTH
-        return outside
+        return {"outside": share, "lambda_2": self._lambda_2}
 
     def _perturbation(self, G: nn.Module, y: Tensor, hint: Tensor | None) -> Tensor:
-        proposal = G(y) if hint is None else hint + G(y, hint)
+        proposal = self._mixed(G, y) if hint is None else hint + self._mixed(G, y, hint)
         return self._budget.rescale(proposal, y) if self._project else proposal
+
+    def _mixed(self, network: nn.Module, *inputs: Tensor) -> Tensor:
+        # One block a call: autocast keeps its copies of the weights to the end of a block, past G's own update.
+        with self._fabric.autocast():
+            result: Tensor = network(*inputs)
+        return result
 
     def _gradient_hint(self, f: nn.Module, y: Tensor, x: Tensor) -> Tensor:
         """ĝ on the sphere: the loss gradient where a small random perturbation has switched the null directions on."""
-        start = 0.1 * self._budget.random(y, self._generator)
-        return self._budget.rescale(error_and_gradient(f, y, x, start)[1], y)
+        start = 0.1 * self._budget.random(y, derive_seed(self._seed, "hint", self._step))
+        gradient = error_and_gradient(lambda y: self._mixed(f, y), y, x, start)[1]
+        return self._budget.rescale(gradient, y)
 
-    def set_progress(self, done: float) -> None:
-        set_learning_rate(self._optimizer, self._lr, done)
+    def begin(self, step: int, steps: int) -> None:
+        self._step = step
+        set_learning_rate(self._optimizer, self._lr, step / steps)
 
     def state_dict(self) -> dict[str, Any]:
         return {
             "perturber": self._raw.state_dict(),
             "optimizer": self._optimizer.state_dict(),
             "lambda_2": self._lambda_2,
-            "generator": self._generator.get_state(),
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self._raw.load_state_dict(state["perturber"])
         self._optimizer.load_state_dict(state["optimizer"])
         self._lambda_2 = state["lambda_2"]
-        self._generator.set_state(state["generator"])

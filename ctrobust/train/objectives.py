@@ -2,7 +2,7 @@
 
 from torch import Tensor
 
-from ctrobust.threat.budget import norms
+from ctrobust.threat.budget import relative_norms
 
 
 def squared_errors(estimate: Tensor, x: Tensor) -> Tensor:
@@ -12,4 +12,4 @@ def squared_errors(estimate: Tensor, x: Tensor) -> Tensor:
 
 def hinges(delta: Tensor, y: Tensor, eps: float) -> Tensor:
     """(B,) max{0, ‖δᵢ‖²/‖yᵢ‖² − ε²}: per sample and relative, so that it bounds every sample at any size."""
-    return ((norms(delta) / norms(y)).square() - eps**2).clamp_min(0)
+    return (relative_norms(delta, y).square() - eps**2).clamp_min(0)

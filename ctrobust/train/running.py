@@ -6,6 +6,7 @@ import os
 import torch
 from lightning_fabric import Fabric
 
+from ctrobust.core.errors import UserError
 from ctrobust.recipes.schema import Precision
 
 
@@ -15,6 +16,11 @@ def make_fabric(precision: Precision) -> Fabric:
     logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
     on_gpu = torch.cuda.is_available()
     local = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    if on_gpu and local > torch.cuda.device_count():
+        raise UserError(
+            f"{local} processes were started, but {torch.cuda.device_count()} GPUs are visible; start one a GPU, "
+            "or hide the GPUs with CUDA_VISIBLE_DEVICES="
+        )
     fabric = Fabric(
         accelerator="cuda" if on_gpu else "cpu",
         devices=local,

@@ -49,6 +49,18 @@ def test_the_hard_case_is_filled_up_along_the_top(multiplicity: int) -> None:
     assert np.linalg.norm(delta) == pytest.approx(2.0)
 
 
+@pytest.mark.parametrize("radius", [1e-3, 0.01, 0.05])
+def test_without_a_part_along_the_top_a_small_ball_does_not_need_it(radius: float) -> None:
+    """F = diag(3, 1), r = (0, .4): while the second direction alone overfills the ball, μ stays above σ₁²."""
+    F, r = np.diag([3.0, 1.0]), np.array([0.0, 0.4])
+    delta = worst_perturbation(F, r, radius)
+    angles = np.linspace(0, 2 * np.pi, 100_000)
+    circle = radius * np.stack([np.cos(angles), np.sin(angles)])
+    searched = np.sum((F @ circle + r[:, None]) ** 2, axis=0).max()
+    assert value(F, r, delta) == pytest.approx(searched, rel=1e-8)
+    assert np.linalg.norm(delta) == pytest.approx(radius)
+
+
 def test_no_residual_means_the_top_singular_vector() -> None:
     F = np.diag([1.0, 4.0, 2.0])
     np.testing.assert_allclose(np.abs(worst_perturbation(F, np.zeros(3), 0.5)), [0, 0.5, 0], atol=1e-12)

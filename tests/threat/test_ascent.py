@@ -121,6 +121,13 @@ def test_a_wrong_gradient_of_any_callable_is_noticed() -> None:
     attack = ProjectedGradientAscent(L2Ball(0.02), steps=2)
     with pytest.raises(UserError, match="finite differences"):
         attack(_WrongTranspose.apply, y, x)
+    for incomplete in (
+        lambda y: torch.cat([y[..., :3, :], y[..., 3:, :].detach()], dim=-2),
+        lambda y: y.round() + 0 * y,
+    ):
+        assert gradient_gap(incomplete, 3 * y, x) > 0.2
+        with pytest.raises(UserError, match="finite differences"):
+            attack(incomplete, 3 * y, x)
     assert gradient_gap(lambda y: 2 * y, y, x) < 1e-3
     attack(lambda y: 2 * y, y, x)
 

@@ -12,6 +12,7 @@ from ctrobust.core.geometry import ParallelBeam
 from ctrobust.networks import FBPConvNet, SinogramPerturber
 from ctrobust.operators import Projector
 from ctrobust.reconstruct import LearnedReconstructor
+from ctrobust.threat import L2Ball
 from ctrobust.threat.ascent import squared_error
 from ctrobust.train.augment import random_flips
 from ctrobust.train.history import History
@@ -57,9 +58,9 @@ def test_the_learning_rate_falls_along_a_cosine() -> None:
 
 def test_flips_are_seeded_and_cover_all_four() -> None:
     x = torch.arange(6.0).reshape(1, 1, 2, 3).expand(64, 1, 2, 3)
-    flipped = random_flips(x, 0)
-    assert torch.equal(flipped, random_flips(x, 0))
-    assert not torch.equal(flipped, random_flips(x, 1))
+    flipped = random_flips(x, range(64))
+    assert torch.equal(flipped[5:9], random_flips(x[5:9], range(5, 9)))
+    assert not torch.equal(flipped, random_flips(x, range(64, 128)))
     corners = {image[0, 0, 0].item() for image in flipped}
     assert corners == {0.0, 2.0, 3.0, 5.0}
 
@@ -95,7 +96,7 @@ def test_the_ascent_of_G_raises_the_error_of_f(sees: str) -> None:
         lambda_2=1.0,
         steps_per_update=40,
         lr=3e-3,
-        generator=torch.Generator().manual_seed(0),
+        seed=0,
     )
     delta, _ = adversary(f, y, x)
     noise = torch.randn(y.shape)
@@ -104,6 +105,34 @@ def test_the_ascent_of_G_raises_the_error_of_f(sees: str) -> None:
     )
     clean, attacked, random = (squared_error(f, y + d, x).mean() for d in (0 * noise, delta, noise))
     assert attacked - clean > 3 * (random - clean)
+
+
+@pytest.mark.parametrize("precision", ["32-true", "bf16-mixed"])
+@pytest.mark.parametrize("steps_per_update", [1, 3])
+def test_f_meets_what_G_proposes_after_its_ascent(precision: str, steps_per_update: int) -> None:
+    """Mixed precision keeps copies of the weights: the δ handed on must come from the new ones."""
+    A = Projector(ParallelBeam(16, 9, pixel_mm=10.0))
+    torch.manual_seed(0)
+    f = LearnedReconstructor(A, FBPConvNet(4, 3)).eval()
+    y = A(torch.rand(2, 1, 16, 16))
+    G = SinogramPerturber(8, 3)
+    fabric = Fabric(accelerator="cpu", devices=1, precision=precision)
+    adversary = MinMax(
+        G,
+        fabric,
+        eps=0.1,
+        ball="project",
+        sees="sinogram",
+        weight=1.0,
+        lambda_2=1.0,
+        steps_per_update=steps_per_update,
+        lr=0.05,
+        seed=0,
+    )
+    delta, _ = adversary(f, y, torch.rand(2, 1, 16, 16))
+    with torch.no_grad(), fabric.autocast():
+        expected = L2Ball(0.1).rescale(G(y), y)
+    torch.testing.assert_close(delta, expected)
 
 
 def test_lambda_2_grows_while_G_is_outside_the_hinge() -> None:
@@ -121,7 +150,7 @@ def test_lambda_2_grows_while_G_is_outside_the_hinge() -> None:
         lambda_2=1.0,
         steps_per_update=5,
         lr=1e-3,
-        generator=torch.Generator().manual_seed(0),
+        seed=0,
     )
     _, figures = adversary(f, A(x), x)
     assert figures["outside"] == 1
