@@ -43,6 +43,16 @@ MISTAKES = {
     "split broken": (["train", "tiny", "--data", "store.h5", "--split", "broken.json"], "broken.json"),
     "out exists": (["train", "tiny", "--out", "results"], "results"),
     "out exists, file": (["train", "tiny", "--out", "notes.txt"], "notes.txt"),
+    "image too small": (["train", "tiny", "--data", "store.h5", "network.levels=7"], "network.levels"),
+    "resume in a foreign folder": (
+        ["train", "tiny", "--data", "store.h5", "--out", "results", "--resume"],
+        "results",
+    ),
+    "resume in a file": (
+        ["train", "tiny", "--data", "store.h5", "--out", "notes.txt", "--resume"],
+        "notes.txt",
+    ),
+    "out cannot be made": (["train", "tiny", "--data", "store.h5", "--out", "notes.txt/run"], "notes.txt"),
     "pixels differ, not resampled": (
         ["train", "tiny", "--data", "store.h5", "data.resample=false"],
         "resampl",
@@ -57,6 +67,7 @@ MISTAKES = {
     "evaluate: no run": (["evaluate", "nope"], "nope"),
     "evaluate: not a run": (["evaluate", "results"], "results"),
     "evaluate: radii": (["evaluate", "results", "--eps", "a,b"], "--eps"),
+    "evaluate: no radius": (["evaluate", "results", "--eps", "0,nan"], "--eps"),
     "report: no run": (["report", "nope", "--out", "page"], "nope"),
     "report: not a run": (["report", "results", "--out", "page"], "results"),
 }

@@ -1,5 +1,6 @@
 """kill -9 in the middle of training, --resume: bit-equal to a run that nobody disturbed."""
 
+import json
 import random
 import subprocess
 import time
@@ -15,7 +16,16 @@ from ctrobust.networks.checkpoint import load_checkpoint
 
 Start = Callable[..., subprocess.Popen[str]]
 
-STEPS = ["train.steps=30", "train.checkpoint_every=3", "threat.sees=gradient", "evaluate.steps=1"]
+STEPS = ["train.steps=30", "train.checkpoint_every=3", "evaluate.steps=1"]
+VARIANTS = {
+    "as published": ["threat.ball=hinge", "threat.sees=sinogram", "train.precision=fp32"],
+    "ours": [
+        "threat.ball=project",
+        "threat.sees=gradient",
+        "train.precision=bf16",
+        "threat.steps_per_update=2",
+    ],
+}
 
 
 def same(one: Any, other: Any) -> bool:
@@ -41,28 +51,34 @@ def history(run: Path) -> list[list[str]]:
     return [row[:2] + row[3:] for row in rows]
 
 
-def kill_and_resume(command: Start, store: Path, folder: Path, after: int) -> None:
-    arguments = ("train", "tiny", "--data", store, "--out", folder, *STEPS)
+def kill_and_resume(
+    command: Start, arguments: tuple[object, ...], folder: Path, ready: Callable[[], bool]
+) -> bool:
+    """Kill once `ready`, resume to the end; returns whether there still was something to kill."""
     job = command(*arguments)
-    last = folder / "checkpoints" / "last"
-    while job.poll() is None and (not last.exists() or load_checkpoint(last)["step"] < after):
-        time.sleep(0.02)
-    assert job.poll() is None, f"training ended before it could be killed: {job.communicate()[1]}"
+    while job.poll() is None and not ready():
+        time.sleep(0.005)
+    killed = job.poll() is None
     job.kill()
-    job.wait()
-    assert load_checkpoint(last)["step"] < 30
+    job.communicate()
     again = command(*arguments, "--resume")
     _, err = again.communicate(timeout=180)
     assert again.returncode == 0, err
+    return killed
+
+
+@pytest.fixture(scope="module", params=list(VARIANTS.values()), ids=list(VARIANTS))
+def recipe(request: pytest.FixtureRequest, store: Path) -> tuple[str, ...]:
+    return "train", "tiny", "--data", str(store), *STEPS, *request.param
 
 
 @pytest.fixture(scope="module")
-def undisturbed(store: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def undisturbed(recipe: tuple[str, ...], tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("undisturbed") / "run"
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        assert main(["train", "tiny", "--data", str(store), "--out", str(out), *STEPS]) == 0
+        assert main([*recipe, "--out", str(out)]) == 0
     finally:
         torch.set_num_threads(threads)
     return out
@@ -73,37 +89,43 @@ def held_to(undisturbed: Path, run: Path) -> None:
     assert same(state(run, "best"), state(undisturbed, "best"))
     assert history(run) == history(undisturbed)
     assert (run / "split.json").read_bytes() == (undisturbed / "split.json").read_bytes()
+    results = [json.loads((folder / "result.json").read_text()) for folder in (run, undisturbed)]
+    assert results[0] == results[1]
 
 
 def test_a_killed_run_resumes_to_the_same_weights(
-    undisturbed: Path, store: Path, command: Start, tmp_path: Path
+    undisturbed: Path, recipe: tuple[str, ...], command: Start, tmp_path: Path
 ) -> None:
-    kill_and_resume(command, store, tmp_path / "run", after=6)
+    last = tmp_path / "run" / "checkpoints" / "last"
+
+    def ready() -> bool:
+        return last.exists() and load_checkpoint(last)["step"] >= 6
+
+    assert kill_and_resume(command, (*recipe, "--out", tmp_path / "run"), tmp_path / "run", ready)
     held_to(undisturbed, tmp_path / "run")
 
 
 @pytest.mark.soak
 @pytest.mark.parametrize("case", range(10))
 def test_a_run_killed_at_any_moment_resumes_to_the_same_weights(
-    undisturbed: Path, store: Path, command: Start, tmp_path: Path, case: int
+    undisturbed: Path, recipe: tuple[str, ...], command: Start, tmp_path: Path, case: int
 ) -> None:
-    kill_and_resume(command, store, tmp_path / "run", after=random.Random(case).randrange(1, 16))
-    held_to(undisturbed, tmp_path / "run")
+    """From before the first checkpoint to the evaluation and the report."""
+    folder, began = tmp_path / "run", time.monotonic()
+    delay = random.Random(case).uniform(0, 3)
+
+    def ready() -> bool:
+        nonlocal began
+        if not folder.exists():
+            began = time.monotonic()
+        return time.monotonic() - began > delay
+
+    kill_and_resume(command, (*recipe, "--out", folder), folder, ready)
+    held_to(undisturbed, folder)
 
 
-def test_another_recipe_is_not_resumed(undisturbed: Path, store: Path, capsys) -> None:
+def test_another_recipe_is_not_resumed(undisturbed: Path, recipe: tuple[str, ...], capsys) -> None:
     before = state(undisturbed, "last")
-    arguments = [
-        "train",
-        "tiny",
-        "--data",
-        str(store),
-        "--out",
-        str(undisturbed),
-        "--resume",
-        *STEPS,
-        "train.lr=0.1",
-    ]
-    assert main(arguments) == 2
+    assert main([*recipe, "--out", str(undisturbed), "--resume", "train.lr=0.1"]) == 2
     assert "train.lr differs" in capsys.readouterr().err
     assert same(state(undisturbed, "last"), before)
