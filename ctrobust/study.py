@@ -1,12 +1,14 @@
 """From a recipe to a report: train each method, attack it, draw the page."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
 from ctrobust.core.errors import UserError
 from ctrobust.core.progress import say
-from ctrobust.evaluate.run import evaluate_run, write_evaluation
+from ctrobust.evaluate.run import evaluate_run, set_aside, write_evaluation
 from ctrobust.experiment import Experiment, open_experiment
+from ctrobust.networks.checkpoint import weights_sha256
 from ctrobust.pipeline import embedded_store
 from ctrobust.recipes import Recipe, read_recipe, write_recipe
 from ctrobust.recipes.loading import differing_keys
@@ -17,11 +19,11 @@ from ctrobust.train.run import train_run
 from ctrobust.train.running import make_fabric, resolve_precision
 
 
-def run_study(recipe: Recipe, out: Path, *, resume: bool) -> Path | None:
+def run_study(recipe: Recipe, out: Path) -> Path | None:
     """Everything a recipe asks for, in `out`: one run folder, or one a method. Returns the page's path (first process).
 
-    With `resume`, what is done is kept and what was interrupted goes on. Otherwise `out` must not exist; it is
-    made only once the recipe, the data and the split have been found in order.
+    `out` is made only once the recipe, the data and the split have been found in order. Where it holds runs of
+    this recipe, what is done is kept and what was interrupted goes on. Raises UserError where it holds anything else.
     """
     recipe = replace(recipe, train=replace(recipe.train, precision=resolve_precision(recipe.train.precision)))
     fabric = make_fabric(recipe.train.precision)
@@ -45,7 +47,8 @@ def run_study(recipe: Recipe, out: Path, *, resume: bool) -> Path | None:
         return None
     for experiment, folder in zip(experiments, folders, strict=True):
         _evaluate(experiment, folder)
-    return write_report(folders, out)
+    # All runs in the folder, also those of an earlier command.
+    return write_report([out], out)
 
 
 def _open(recipe: Recipe, folder: Path, device: str) -> Experiment:
@@ -67,24 +70,39 @@ def _require_own(out: Path, folders: list[Path]) -> None:
 
 def _prepare(experiment: Experiment, folder: Path) -> None:
     """Write down how the run is born; where it was born before, hold it to that."""
-    recorded = folder / "recipe.yaml"
+    recorded, split = folder / "recipe.yaml", folder / "split.json"
     if recorded.exists():
+        if not split.exists():
+            raise UserError(
+                f"{split}: missing, so nobody knows what the run was trained on; start anew elsewhere"
+            )
         changed = differing_keys(read_recipe(recorded), experiment.recipe)
-        if changed:
+        # Files may have moved: that they are the same is told by the hash in the split.
+        if set(changed) - {"data.store", "data.split"}:
             raise UserError(
                 f"{recorded}: {', '.join(changed)} differs from what is asked for now; resume with the same "
                 "recipe and overrides, or start anew in another folder"
             )
-        return
-    folder.mkdir(parents=True, exist_ok=True)
-    write_split(experiment.split, folder / "split.json")
+    else:
+        folder.mkdir(parents=True, exist_ok=True)
+        write_split(experiment.split, split)
     write_recipe(experiment.recipe, recorded)
 
 
 def _evaluate(experiment: Experiment, folder: Path) -> None:
+    """Unless what is there was found for these very weights."""
     result = folder / "result.json"
-    if result.exists():
-        say(f"{result} is there already; kept")
-        return
     f = load(folder, device=experiment.projector.device)
-    write_evaluation(*evaluate_run(f, experiment, folder / "split.json"), result)
+    if _judged(result) == weights_sha256(f.network):
+        say(f"{result} is of these weights already; kept")
+        return
+    found = evaluate_run(f, experiment, folder / "split.json")
+    set_aside(result)
+    write_evaluation(*found, result)
+
+
+def _judged(result: Path) -> str | None:
+    try:
+        return str(json.loads(result.read_text())["weights_sha256"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None

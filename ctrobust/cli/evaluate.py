@@ -1,19 +1,28 @@
 """Measure a run's worst-case error by projected gradient ascent, with random noise as control."""
 
-from argparse import ArgumentParser, Namespace
+from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ctrobust.core.errors import UserError
+from ctrobust.core.files import require_writable
 from ctrobust.core.progress import say
+
+if TYPE_CHECKING:
+    from ctrobust.core.records import Split
 
 
 def configure(parser: ArgumentParser) -> None:
-    parser.add_argument("run", metavar="RUN", help="folder of a trained run")
+    parser.add_argument("run", metavar="RUN", help="folder of a trained run; its checkpoints/best is judged")
     parser.add_argument("--data", metavar="STORE.h5", type=Path, help="default: the run's own")
     parser.add_argument("--split", metavar="SPLIT.json", type=Path, help="default: the run's own")
     parser.add_argument("--eps", metavar="E,E,…", type=_radii, help="default: the recipe's evaluate.eps")
-    parser.add_argument("--out", metavar="RESULT.json", type=Path, help="default: RUN/result.json")
+    parser.add_argument(
+        "--out",
+        metavar="RESULT.json",
+        type=Path,
+        help="default: RUN/result.json, and keep an earlier one",
+    )
 
 
 def run(arguments: Namespace) -> int:
@@ -24,13 +33,17 @@ def run(arguments: Namespace) -> int:
 
     import torch
 
-    from ctrobust.evaluate.run import evaluate_run, write_evaluation
+    from ctrobust.evaluate.run import evaluate_run, set_aside, write_evaluation
     from ctrobust.experiment import open_experiment
+    from ctrobust.networks.checkpoint import load_checkpoint
     from ctrobust.recipes import read_recipe
     from ctrobust.reconstruct import load
     from ctrobust.reconstruct.load import run_folder
+    from ctrobust.store.split import split_record
 
     folder = run_folder(arguments.run)
+    if not (arguments.split or (folder / "split.json").exists()):
+        raise UserError(f"{folder}: its split.json is missing; name the split it was trained with by --split")
     device = "cuda" if torch.cuda.is_available() else "cpu"
     f = load(folder, device=device)
     recipe = read_recipe(folder / "recipe.yaml")
@@ -38,8 +51,18 @@ def run(arguments: Namespace) -> int:
         recipe = replace(recipe, data=replace(recipe.data, store=str(arguments.data)))
     split = arguments.split or folder / "split.json"
     experiment = open_experiment(recipe, split=split, device=device)
+    if arguments.split and (folder / "split.json").exists():
+        _require_unseen(experiment.split, split_record(folder / "split.json"))
+    trained = load_checkpoint(folder / "checkpoints" / "last")["step"]
+    if trained < recipe.train.steps:
+        say(
+            f"{folder}: trained for {trained} of {recipe.train.steps} steps; its figures are of an unfinished run"
+        )
+    out = arguments.out or folder / "result.json"
+    require_writable(out.parent)
     result, examples = evaluate_run(f, experiment, split, eps=arguments.eps)
-    write_evaluation(result, examples, arguments.out or _make_way(folder / "result.json"))
+    set_aside(out)
+    write_evaluation(result, examples, out)
     print(as_table(result))
     return 0
 
@@ -56,22 +79,20 @@ def as_table(result: dict[str, Any]) -> str:
 
 
 def _radii(text: str) -> list[float]:
-    radii = [float(part) for part in text.split(",")]
+    try:
+        radii = [float(part) for part in text.split(",")]
+    except ValueError:
+        radii = [-1.0]
     if not all(0 <= radius < float("inf") for radius in radii):
-        raise ValueError
+        raise ArgumentTypeError(f"{text!r}: give numbers of 0 or more with commas, such as 0,0.005,0.02")
     return radii
 
 
-def _make_way(result: Path) -> Path:
-    """Keep what an earlier evaluation found: result.json becomes result-1.json, and so on."""
-    from ctrobust.evaluate.run import examples_path
-
-    if result.exists():
-        number = 1
-        while (kept := result.with_name(f"result-{number}.json")).exists():
-            number += 1
-        for old, new in ((result, kept), (examples_path(result), examples_path(kept))):
-            if old.exists():
-                old.rename(new)
-        say(f"the earlier result is kept as {kept}")
-    return result
+def _require_unseen(split: "Split", own: "Split") -> None:
+    """A split of one's own must not judge f on what it was trained or selected on."""
+    seen = set(split.eval) & {*own.train, *own.val}
+    if split.store_sha256 == own.store_sha256 and seen:
+        raise UserError(
+            f"--split: {len(seen)} of its {len(split.eval)} evaluation slices were trained or selected on by this "
+            "run; give a split that holds them apart, or leave --split out"
+        )

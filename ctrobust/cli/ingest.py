@@ -34,11 +34,16 @@ def run(arguments: argparse.Namespace) -> int:
     """Make the store; print what was taken and what was refused."""
     from ctrobust.core.errors import UserError
     from ctrobust.ingest import Pseudonyms
-    from ctrobust.pipeline import NothingTakenError, ingest_to_store
+    from ctrobust.pipeline import NothingTakenError, ingest_to_store, report_path
 
     # A slip such as `--log slice.dcm` must not cost a scan.
     if arguments.log and arguments.log.exists():
         raise UserError(f"{arguments.log}: exists already; choose another name for the log or delete it")
+    ours = [path.resolve() for path in (arguments.out, report_path(arguments.out))]
+    if arguments.log and arguments.log.resolve() in ours:
+        raise UserError(
+            f"{arguments.log}: is the store or the JSON beside it; choose another name for the log"
+        )
     pseudonyms = Pseudonyms.from_file(arguments.key) if arguments.key else None
     try:
         report = ingest_to_store(arguments.folders, arguments.out, size=arguments.size, pseudonyms=pseudonyms)

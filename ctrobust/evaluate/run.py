@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ctrobust.core.errors import UserError
 from ctrobust.core.files import replacing, sha256_of
-from ctrobust.core.progress import Progress
+from ctrobust.core.progress import Progress, say
 from ctrobust.core.provenance import provenance
 from ctrobust.evaluate.competence import attack_checks
 from ctrobust.evaluate.curve import RANDOM_DRAWS, Found, curve_rows, sweep
@@ -20,6 +20,7 @@ from ctrobust.evaluate.examples import Gallery
 from ctrobust.evaluate.metrics import SSIM_WINDOW, image_quality
 from ctrobust.evaluate.selection import evenly, spread_over_patients
 from ctrobust.experiment import Experiment
+from ctrobust.networks.checkpoint import weights_sha256
 from ctrobust.reconstruct import FilteredBackProjection, LearnedReconstructor
 from ctrobust.threat import L2Ball, ProjectedGradientAscent
 from ctrobust.threat.ascent import Reconstructor, exact_arithmetic
@@ -61,6 +62,7 @@ def evaluate_run(
     result = {
         "schema": 1,
         "method": recipe.method,
+        "weights_sha256": weights_sha256(f.network),
         **learned.summary(judged_patients),
         "reference": {"method": "fbp", "window": f.window, **fbp.summary(judged_patients)},
         "attack": _attack_settings(attack, f) | {"checks": checks},
@@ -85,6 +87,19 @@ def write_evaluation(result: dict[str, Any], examples: dict[str, Any], out: Path
         np.savez_compressed(stream, **examples)
     with replacing(out) as part_file:
         part_file.write_text(json.dumps(result, indent=1) + "\n")
+
+
+def set_aside(result: Path) -> None:
+    """Keep what an earlier evaluation found: result.json becomes result-1.json, and so on."""
+    if not result.exists():
+        return
+    number = 1
+    while (kept := result.with_name(f"{result.stem}-{number}.json")).exists():
+        number += 1
+    for old, new in ((result, kept), (examples_path(result), examples_path(kept))):
+        if old.exists():
+            old.rename(new)
+    say(f"the earlier result is kept as {kept}")
 
 
 def examples_path(result: Path) -> Path:

@@ -1,9 +1,11 @@
 """Checkpoints: tensors and plain values only, complete or absent, refused where they are not ours."""
 
+import hashlib
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
 from ctrobust.core.errors import UserError
 from ctrobust.core.files import replacing
@@ -16,6 +18,14 @@ def save_checkpoint(path: Path, content: dict[str, Any]) -> None:
     """Write beside, sync, rename: a full disk or a kill leaves the earlier checkpoint."""
     with replacing(path) as part:
         torch.save({"format": FORMAT, "schema": SCHEMA, **content}, part)
+
+
+def weights_sha256(network: nn.Module) -> str:
+    """SHA-256 of all weights and statistics, in hex: the same for the same network, whenever it was saved."""
+    digest = hashlib.sha256()
+    for name, value in network.state_dict().items():
+        digest.update(name.encode() + value.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()
 
 
 def load_checkpoint(path: Path) -> dict[str, Any]:

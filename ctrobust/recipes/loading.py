@@ -76,8 +76,9 @@ def _find(name: str) -> tuple[str, str]:
         try:
             return str(path), path.read_text()
         except (OSError, UnicodeDecodeError) as error:
+            reason = getattr(error, "strerror", None) or "not text"
             raise UserError(
-                f"{path}: cannot be read ({error}); give a YAML file or a recipe's name"
+                f"{path}: cannot be read ({reason}); give a YAML file or a recipe's name"
             ) from None
     raise UserError(
         f"recipe {name!r} is not shipped{_nearest(name, shipped_recipes())}; or give a .yaml file"

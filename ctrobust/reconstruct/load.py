@@ -1,6 +1,8 @@
 """From a run folder back to f."""
 
+import dataclasses
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
@@ -25,6 +27,12 @@ def load(
     folder = run_folder(run)
     recipe = read_recipe(folder / "recipe.yaml")
     content = load_checkpoint(folder / "checkpoints" / checkpoint)
+    physics = physics_of(recipe)
+    edited = [key for key, value in content.get("physics", physics).items() if physics.get(key) != value]
+    if edited:
+        raise UserError(
+            f"{folder / 'recipe.yaml'}: {', '.join(edited)} differs from what was trained; undo the edit"
+        )
     f = LearnedReconstructor(build_projector(recipe, device), build_network(recipe), recipe.scan.window)
     try:
         f.network.load_state_dict(content["network"])
@@ -48,6 +56,15 @@ def run_folder(path: str | Path) -> Path:
             f"{folder}: holds several runs; give one of {', '.join(str(folder / run) for run in runs)}"
         )
     raise UserError(f"{folder}: not a run (no recipe.yaml); give the folder that ctrobust-train wrote")
+
+
+def physics_of(recipe: Recipe) -> dict[str, Any]:
+    """The sections that make f what it is, as plain values: kept in a checkpoint, held against recipe.yaml."""
+    return {
+        "data.size": recipe.data.size,
+        "scan": dataclasses.asdict(recipe.scan),
+        "network": dataclasses.asdict(recipe.network),
+    }
 
 
 def build_projector(recipe: Recipe, device: str | torch.device) -> Projector:

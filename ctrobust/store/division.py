@@ -94,7 +94,7 @@ def _select(training: Slices, val_fraction: float, seed: int) -> tuple[Slices, S
     if not train:
         raise UserError(
             f"{len(training)} slices are left for training, too few to set some aside for validation; "
-            "give --val 0, a smaller --eval, or ingest more slices"
+            "give a smaller --eval, or ingest more slices"
         )
     return train, val
 

@@ -64,6 +64,19 @@ def read_split(path: Path, store: Store) -> Split:
     problem = _problem(manifest, store)
     if problem:
         raise UserError(f"{path}: {problem}")
+    return _record(manifest)
+
+
+def split_record(path: Path) -> Split:
+    """A manifest without its store: its form is checked, not what it says. Raises UserError where it is malformed."""
+    manifest = _manifest(path)
+    problem = _wrong_form(manifest) or _wrong_indices(manifest)
+    if problem:
+        raise UserError(f"{path}: {problem}")
+    return _record(manifest)
+
+
+def _record(manifest: dict[str, Any]) -> Split:
     parts = {part: tuple(manifest[part]) for part in PARTS}
     return Split(by=manifest["by"], seed=manifest["seed"], store_sha256=manifest["store_sha256"], **parts)
 

@@ -40,6 +40,7 @@ class Training:
     optimizer: torch.optim.Optimizer
     adversary: Adversary
     fabric: Fabric
+    physics: dict[str, Any]
     step: int = 0
     seconds: float = 0.0
     best: float = float("inf")
@@ -50,6 +51,7 @@ class Training:
 
     def state(self) -> dict[str, Any]:
         return {
+            "physics": self.physics,
             "step": self.step,
             "seconds": self.seconds,
             "best": self.best,

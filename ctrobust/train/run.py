@@ -8,7 +8,7 @@ from lightning_fabric import Fabric
 from ctrobust.core.seeds import derive_seed
 from ctrobust.experiment import Experiment
 from ctrobust.reconstruct import LearnedReconstructor
-from ctrobust.reconstruct.load import build_network
+from ctrobust.reconstruct.load import build_network, physics_of
 from ctrobust.train.loop import Training, fit
 from ctrobust.train.methods import METHODS
 
@@ -25,5 +25,5 @@ def train_run(experiment: Experiment, fabric: Fabric, out: Path) -> None:
         adversary = METHODS[str(recipe.method)](recipe, fabric)
     f = LearnedReconstructor(experiment.projector, network, recipe.scan.window)
     optimizer = torch.optim.Adam(f.parameters(), lr=recipe.train.lr)
-    training = Training(f.train(), optimizer, adversary, fabric)
+    training = Training(f.train(), optimizer, adversary, fabric, physics_of(recipe))
     fit(training, experiment, out, weight=recipe.threat.weight, eps=recipe.threat.eps)

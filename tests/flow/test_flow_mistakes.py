@@ -61,6 +61,11 @@ MISTAKES = {
     "ingest: no DICOM": (["ingest", "results", "--out", "new.h5"], "results"),
     "ingest: empty": (["ingest", "empty", "--out", "new.h5"], "empty"),
     "ingest: out exists": (["ingest", "results", "--out", "store.h5"], "store.h5"),
+    "ingest: log over the store": (["ingest", "results", "--out", "n.h5", "--log", "n.h5"], "n.h5"),
+    "ingest: paths over the JSON": (
+        ["ingest", "results", "--out", "n.h5", "--log", "n.ingest.json"],
+        "n.ingest.json",
+    ),
     "ingest: no out": (["ingest", "results"], "--out"),
     "split: fraction": (["split", "store.h5", "--eval", "1.5", "--out", "s.json"], "--eval"),
     "split: out exists": (["split", "store.h5", "--eval", "0.2", "--out", "notes.txt"], "notes.txt"),

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -14,7 +15,7 @@ import yaml
 from ctrobust.cli.main import main
 from ctrobust.core.errors import UserError
 from ctrobust.core.files import sha256_of
-from ctrobust.networks.checkpoint import load_checkpoint
+from ctrobust.networks.checkpoint import load_checkpoint, save_checkpoint, weights_sha256
 from ctrobust.reconstruct import load
 from ctrobust.threat import L2Ball
 
@@ -101,6 +102,58 @@ def test_evaluating_again_gives_the_same_and_keeps_the_old(study: Path, tmp_path
         0.02,
     ]
     assert main(["evaluate", str(study / "minmax"), "--out", str(elsewhere)]) == 2
+
+
+def test_figures_are_of_the_weights_that_are_there(store: Path, tmp_path: Path, capsys) -> None:
+    """Evaluated half-way, a resumed run is attacked again at its end; resumed once more, it is left alone."""
+    quick = ["tiny", "--out", str(tmp_path / "run"), "evaluate.steps=2", "train.steps=8"]
+    assert main(["train", *quick, "--data", str(store)]) == 0
+    run = tmp_path / "run"
+    result, last = run / "result.json", run / "checkpoints" / "last"
+    foreign = json.loads(result.read_text()) | {"weights_sha256": "of a half-trained network"}
+    result.write_text(json.dumps(foreign))
+    assert main(["train", *quick, "--resume"]) == 0
+    assert json.loads(result.read_text())["weights_sha256"] == weights_sha256(load(run).network)
+    assert json.loads((run / "result-1.json").read_text()) == foreign
+    before = result.read_bytes()
+    assert main(["train", *quick, "--resume"]) == 0
+    assert result.read_bytes() == before
+    save_checkpoint(last, load_checkpoint(last) | {"step": 5})
+    capsys.readouterr()
+    assert main(["evaluate", str(run), "--out", str(tmp_path / "half.json")]) == 0
+    assert "5 of 8 steps" in capsys.readouterr().err
+
+
+def test_a_run_and_its_store_may_move(store: Path, tmp_path: Path) -> None:
+    quick = ["tiny", "--out", str(tmp_path / "run"), "evaluate.steps=2", "train.steps=4"]
+    (tmp_path / "here.h5").write_bytes(store.read_bytes())
+    assert main(["train", *quick, "--data", str(tmp_path / "here.h5")]) == 0
+    (tmp_path / "here.h5").rename(tmp_path / "there.h5")
+    assert main(["train", *quick, "--resume"]) == 2
+    assert main(["train", *quick, "--resume", "--data", str(tmp_path / "there.h5")]) == 0
+    assert main(["evaluate", str(tmp_path / "run"), "--eps", "0,0.01"]) == 0
+
+
+@pytest.mark.parametrize(
+    "edit", [("views: 12", "views: 13"), ("base_channels: 4, levels: 3", "base_channels: 4, levels: 2")]
+)
+def test_an_edited_recipe_is_not_believed(study: Path, tmp_path: Path, edit: tuple[str, str], capsys) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(study / "minmax", run)
+    text = (run / "recipe.yaml").read_text()
+    assert edit[0] in text
+    (run / "recipe.yaml").write_text(text.replace(*edit))
+    assert main(["evaluate", str(run)]) == 2
+    assert "differs from what was trained" in capsys.readouterr().err
+
+
+def test_slices_trained_on_do_not_judge(study: Path, store: Path, tmp_path: Path, capsys) -> None:
+    split = tmp_path / "other.json"
+    assert main(["split", str(store), "--eval", "0.6", "--seed", "3", "--out", str(split)]) == 0
+    assert (
+        main(["evaluate", str(study / "erm"), "--split", str(split), "--out", str(tmp_path / "r.json")]) == 2
+    )
+    assert "trained or selected on" in capsys.readouterr().err
 
 
 def test_a_split_of_ones_own_is_used(store: Path, tmp_path: Path) -> None:
