@@ -98,8 +98,8 @@ def test_validation_by_slice_where_a_whole_patient_is_too_many():
 def test_too_few_names_the_cure():
     with pytest.raises(UserError, match="--by slice"):
         divide_by_patient(["p"] * 5, 0.25, 0.1, 0)
-    with pytest.raises(UserError, match="--val 0"):
+    with pytest.raises(UserError, match="smaller --eval"):
         divide_by_patient(["p", "q"], 0.25, 0.1, 0)
     assert divide_by_patient(["p", "q"], 0.25, 0, 0)[1] == []
-    with pytest.raises(UserError, match="--val 0"):
+    with pytest.raises(UserError, match="smaller --eval"):
         divide_by_slice(2, 0.5, 0.1, 0)
