@@ -125,7 +125,7 @@ def require_exact_gradient(f: Reconstructor, y: Tensor, x: Tensor) -> None:
         )
 
 
-GRADIENT_TOLERANCE = 0.1
+GRADIENT_TOLERANCE = 0.05
 GRADIENT_DIRECTIONS = 6
 
 
