@@ -10,6 +10,8 @@ import pytest
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 # The suite is about the CPU; the promises of equal bits hold there.
 os.environ["CUDA_VISIBLE_DEVICES"] = ""
+# Triton's kernels are run step by step on the CPU. Read when a kernel is defined.
+os.environ["TRITON_INTERPRET"] = "1"
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 

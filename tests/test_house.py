@@ -103,7 +103,7 @@ def test_one_module_alone_imports_astra() -> None:
             for node in ast.walk(ast.parse(file.read_text()))
         )
     ]
-    assert users == ["operators/astra_link.py"]
+    assert users == ["operators/backends/astra_link.py"]
 
 
 def test_nothing_imports_the_command_line() -> None:

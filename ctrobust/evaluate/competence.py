@@ -51,8 +51,8 @@ def attack_checks(
 def adjoint_gap(A: Projector, seed: int) -> float:
     """|⟨Ax, y⟩ − ⟨x, Aᵀy⟩| / (‖Ax‖ ‖y‖) for random x and y; sums in float64."""
     generator = torch.Generator().manual_seed(derive_seed(seed, "adjoint"))
-    x = torch.randn(1, 1, *A.geometry.image_shape, generator=generator).to(A.device)
-    y = torch.randn(1, 1, *A.geometry.sinogram_shape, generator=generator).to(A.device)
+    x = torch.randn(1, 1, *A.image_shape, generator=generator).to(A.device)
+    y = torch.randn(1, 1, *A.sinogram_shape, generator=generator).to(A.device)
     forward, back = A(x).double(), A.T(y).double()
     gap = (forward * y).sum() - (x * back).sum()
     return float(gap.abs() / (forward.norm() * y.double().norm()))

@@ -129,33 +129,40 @@ GRADIENT_TOLERANCE = 0.05
 GRADIENT_DIRECTIONS = 6
 
 
-def gradient_gap(f: Reconstructor, y: Tensor, x: Tensor, step: float = 1e-4) -> float:
+def gradient_gap(f: Reconstructor, y: Tensor, x: Tensor) -> float:
     """How far the slopes that the gradient g promises are from those measured; 0: none, 1: g knows nothing of them.
 
     Along g itself and along random directions, since a gradient that lacks a part of the true one is right along
-    itself. Slopes are central differences of step·‖y‖ about y + a random δ of a hundredth of ‖y‖: at δ = 0 a perfect
-    reconstruction has none.
+    itself. Slopes are central differences about y + a random δ of a hundredth of ‖y‖: at δ = 0 a perfect reconstruction has
+    none.
     """
-    # The step is small because a network's slopes change at every ReLU that it crosses.
     start = L2Ball(0.01).random(y, 0)
     error, gradient = error_and_gradient(f, y, x, start)
     if not gradient.any():
         # Flat to the gradient, as rounding is: then it must be flat at a coarse step, too.
         return float((error != squared_error(f, y, x)).any())
+    # A short step, because a network's slopes change at every ReLU that it crosses; where rounding drowns that, a
+    # long one: a gradient that is wrong is wrong at both.
+    return min(_gap_at(step, f, y, x, start, gradient) for step in (1e-4, 1e-2))
+
+
+def _gap_at(step: float, f: Reconstructor, y: Tensor, x: Tensor, start: Tensor, gradient: Tensor) -> float:
     directions = [L2Ball(step).rescale(gradient, y)]
     directions += [L2Ball(step).random(y, seed) for seed in range(1, 1 + GRADIENT_DIRECTIONS)]
     promised = torch.stack([2 * (gradient.double() * u).flatten(1).sum(1) for u in directions])
-    measured = torch.stack(
-        [
-            (squared_error(f, y + start + u, x) - squared_error(f, y + start - u, x)).double()
-            for u in directions
-        ]
-    )
+    measured = torch.stack([_difference(f, y + start + u, y + start - u, x) for u in directions])
     gaps = [
         float((told - found).norm() / torch.maximum(told.norm(), found.norm()).clamp_min(1e-30))
         for told, found in ((promised[:1], measured[:1]), (promised[1:], measured[1:]))
     ]
     return max(gaps)
+
+
+@torch.no_grad()
+def _difference(f: Reconstructor, one: Tensor, other: Tensor, x: Tensor) -> Tensor:
+    """(B,) ‖f(one) − x‖² − ‖f(other) − x‖², as a product: what both leave unreconstructed does not drown it."""
+    a, b = (f(y).double() for y in (one, other))
+    return ((a - b) * (a + b - 2 * x)).flatten(1).sum(1)
 
 
 @contextmanager
