@@ -37,7 +37,14 @@ class Experiment:
     def measure(self, x: Tensor, indices: Sequence[int]) -> Tensor:
         """y of x; the noise of a slice depends on the run's seed and the slice, not on when it is met."""
         seeds = [derive_seed(self.recipe.seed, "noise", self.store.source_sha256[index]) for index in indices]
-        return measure(self.projector, x.to(self.projector.device), self.recipe.scan.photons, seeds)
+        scan = self.recipe.scan
+        return measure(
+            self.projector,
+            x.to(self.projector.device),
+            scan.photons,
+            seeds,
+            electronic_counts=scan.electronic_counts,
+        )
 
     def pair(self, indices: Sequence[int]) -> tuple[Tensor, Tensor]:
         """(y, x) of a few slices, on the operator's device."""
@@ -63,7 +70,13 @@ def open_experiment(recipe: Recipe, *, split: Path | None = None, device: str = 
     if not recipe.data.resample:
         require_pixel_mm(store, parts.train + parts.val + parts.eval, recipe.data.size, pixel_mm)
     recipe = replace(recipe, scan=replace(recipe.scan, pixel_mm=pixel_mm))
-    return Experiment(recipe, store, parts, build_projector(recipe, device))
+    projector = build_projector(recipe, device)
+    if not (projector.matched or recipe.evaluate.allow_unmatched):
+        raise UserError(
+            f"scan.backend {projector.backend}: its transpose is not exact, so every attack would understate the worst "
+            "case; take scan.backend=auto, or evaluate.allow_unmatched=true and a result that says so"
+        )
+    return Experiment(recipe, store, parts, projector)
 
 
 def _default_split(recipe: Recipe, store: Store) -> Split:

@@ -55,7 +55,7 @@ class ParallelBeam:
 
         Raises ValueError on a size, number or angle that no scanner has.
         """
-        shape = _image_shape(image_size)
+        shape = image_shape_of(image_size)
         bin_mm = pixel_mm if bin_mm is None else bin_mm
         _require_positive(pixel_mm=pixel_mm, bin_mm=bin_mm)
         _require_finite(bin_shift=bin_shift, detector_tilt=detector_tilt)
@@ -149,7 +149,7 @@ class FanBeam:
         `bin_mm` default: one pixel at the centre of rotation, magnified; `bins` default: cover the diagonal.
         Raises ValueError on what no scanner has, a source inside the image among it.
         """
-        shape = _image_shape(image_size)
+        shape = image_shape_of(image_size)
         _require_positive(pixel_mm=pixel_mm, source_to_iso_mm=source_to_iso_mm)
         _require_finite(
             iso_to_detector_mm=iso_to_detector_mm, bin_shift=bin_shift, detector_tilt=detector_tilt
@@ -308,7 +308,8 @@ def _bins(bins: SupportsIndex) -> int:
     return count
 
 
-def _image_shape(image_size: ImageSize) -> tuple[int, int]:
+def image_shape_of(image_size: ImageSize) -> tuple[int, int]:
+    """(rows, columns) of one number, for a square, or of a pair. Raises ValueError on what is neither."""
     pair = image_size if isinstance(image_size, tuple) else (image_size, image_size)
     try:
         rows, columns = map(operator.index, pair)

@@ -45,7 +45,11 @@ def evaluate_run(
     shown_eps = min(radii, key=lambda radius: abs(radius - recipe.threat.eps))
     chosen = spread_over_patients(experiment.split.eval, patients, settings.slices)
     attack = ProjectedGradientAscent(
-        L2Ball(radii[-1]), steps=settings.steps, restarts=settings.restarts, seed=recipe.seed
+        L2Ball(radii[-1]),
+        steps=settings.steps,
+        restarts=settings.restarts,
+        seed=recipe.seed,
+        allow_unmatched=settings.allow_unmatched,
     )
     gallery = Gallery(f, evenly(chosen, settings.examples), shown_eps)
     learned, fbp = Judged(f), Judged(FilteredBackProjection(f.projector, f.window))
@@ -147,4 +151,5 @@ def _attack_settings(attack: ProjectedGradientAscent, f: LearnedReconstructor) -
         "precision": "fp32",
         "backend": f.projector.backend,
         "matched": f.projector.matched,
+        "allow_unmatched": attack.allow_unmatched,
     }

@@ -10,13 +10,25 @@ from ctrobust.operators.projector import Projector
 
 
 @torch.no_grad()
-def measure(A: Projector, x: Tensor, photons: float | None, seeds: Sequence[int]) -> Tensor:
+def measure(
+    A: Projector,
+    x: Tensor,
+    photons: float | None,
+    seeds: Sequence[int],
+    *,
+    electronic_counts: float = 0.0,
+) -> Tensor:
     """(B, 1, H, W) → (B, 1, views, bins); one noise seed a slice, so that its noise is the same whenever met."""
     y = A(x)
     if photons is None:
         return y
     noisy = [
-        low_dose(clean, photons, torch.Generator().manual_seed(seed))
+        low_dose(
+            clean,
+            photons,
+            torch.Generator().manual_seed(seed),
+            electronic_counts=electronic_counts,
+        )
         for clean, seed in zip(y, seeds, strict=True)
     ]
     return torch.stack(noisy)

@@ -30,13 +30,23 @@ class DataRecipe:
 
 @dataclass(frozen=True, config=_frozen)
 class ScanRecipe:
-    """pixel_mm: null for the median of the training slices; photons: N₀ per ray, null for noiseless."""
+    """How y is measured, and filtered for f.
 
-    geometry: Literal["parallel"] = "parallel"
+    pixel_mm: null for the median of the training slices; photons: N₀ per ray, null for noiseless; with electronic
+    noise of electronic_counts. arc and the two distances are a fan's: by default those of a diagnostic scanner
+    (Siemens Definition AS+), all around it or over the shortest arc that sees every line. backend: how A is computed.
+    """
+
+    geometry: Literal["parallel", "fan"] = "parallel"
     views: Count = 36
     pixel_mm: Positive | None = None
     photons: Positive | None = None
+    electronic_counts: NotNegative = 0.0
     window: Literal["ram-lak", "shepp-logan", "cosine", "hamming", "hann"] = "ram-lak"
+    arc: Literal["full", "short"] = "full"
+    source_to_iso_mm: Positive = 595.0
+    iso_to_detector_mm: NotNegative = 490.6
+    backend: Literal["auto", "numba", "triton", "matrix", "astra", "astra-cuda"] = "auto"
 
 
 @dataclass(frozen=True, config=_frozen)
@@ -83,7 +93,11 @@ class ThreatRecipe:
 
 @dataclass(frozen=True, config=_frozen)
 class EvaluateRecipe:
-    """The ascent that measures: radii, steps, restarts; slices: at most so many, spread over the patients."""
+    """The ascent that measures: radii, steps, restarts; slices: at most so many, spread over the patients.
+
+    allow_unmatched: attack through a back-end whose transpose is not exact, which understates the worst case; the
+    result says so.
+    """
 
     eps: tuple[NotNegative, ...] = (0.0, 0.005, 0.01, 0.02, 0.04)
     steps: Count = 100
@@ -91,6 +105,7 @@ class EvaluateRecipe:
     batch_size: Count = 8
     slices: Count | None = None
     examples: Annotated[int, Field(ge=0)] = 3
+    allow_unmatched: bool = False
 
 
 @dataclass(frozen=True, config=_frozen)

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from ctrobust.core.errors import UserError
-from ctrobust.core.geometry import ParallelBeam
+from ctrobust.core.geometry import FanBeam, Geometry, ParallelBeam
 from ctrobust.networks import FBPConvNet
 from ctrobust.networks.checkpoint import load_checkpoint
 from ctrobust.operators import Projector
@@ -27,8 +27,9 @@ def load(
     folder = run_folder(run)
     recipe = read_recipe(folder / "recipe.yaml")
     content = load_checkpoint(folder / "checkpoints" / checkpoint)
-    physics = physics_of(recipe)
-    edited = [key for key, value in content.get("physics", physics).items() if physics.get(key) != value]
+    # A checkpoint of an older version does not know the keys that came after it: their defaults are what it did.
+    trained, physics = content.get("physics", {}), physics_of(recipe)
+    edited = [key for key, value in _flat(trained).items() if _flat(physics).get(key) != value]
     if edited:
         raise UserError(
             f"{folder / 'recipe.yaml'}: {', '.join(edited)} differs from what was trained; undo the edit"
@@ -60,19 +61,44 @@ def run_folder(path: str | Path) -> Path:
 
 def physics_of(recipe: Recipe) -> dict[str, Any]:
     """The sections that make f what it is, as plain values: kept in a checkpoint, held against recipe.yaml."""
-    return {
-        "data.size": recipe.data.size,
-        "scan": dataclasses.asdict(recipe.scan),
-        "network": dataclasses.asdict(recipe.network),
-    }
+    scan = dataclasses.asdict(recipe.scan)
+    del scan["backend"]  # how A is computed, not what it is
+    return {"data.size": recipe.data.size, "scan": scan, "network": dataclasses.asdict(recipe.network)}
+
+
+def _flat(sections: dict[str, Any]) -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for name, section in sections.items():
+        flat |= (
+            {f"{name}.{key}": value for key, value in section.items()}
+            if isinstance(section, dict)
+            else {name: section}
+        )
+    return flat
 
 
 def build_projector(recipe: Recipe, device: str | torch.device) -> Projector:
-    """A of a resolved recipe."""
+    """A of a resolved recipe. Raises UserError on a scan that no scanner does, or no back-end computes."""
     if recipe.scan.pixel_mm is None:
         raise UserError("scan.pixel_mm is null: the recipe of a run has it resolved; was recipe.yaml edited?")
-    return Projector(
-        ParallelBeam(recipe.data.size, recipe.scan.views, pixel_mm=recipe.scan.pixel_mm), device=device
+    try:
+        return Projector(build_geometry(recipe), recipe.scan.backend, device)
+    except (ImportError, ValueError) as error:
+        raise UserError(f"scan: {error}") from None
+
+
+def build_geometry(recipe: Recipe) -> Geometry:
+    scan, size = recipe.scan, recipe.data.size
+    pixel_mm = 1.0 if scan.pixel_mm is None else scan.pixel_mm
+    if scan.geometry == "parallel":
+        return ParallelBeam(size, scan.views, pixel_mm=pixel_mm)
+    build = FanBeam if scan.arc == "full" else FanBeam.short_scan
+    return build(
+        size,
+        scan.views,
+        pixel_mm=pixel_mm,
+        source_to_iso_mm=scan.source_to_iso_mm,
+        iso_to_detector_mm=scan.iso_to_detector_mm,
     )
 
 

@@ -114,7 +114,7 @@ def require_exact_gradient(f: Reconstructor, y: Tensor, x: Tensor) -> None:
         if not projector.matched:
             raise UserError(
                 f"the operator's back-end {projector.backend!r} has no exact transpose, so the attack would "
-                "understate the worst case: use a matched back-end, or allow_unmatched=True"
+                "understate the worst case: use a matched back-end, or allow_unmatched=True (evaluate.allow_unmatched)"
             )
         return
     gap = gradient_gap(f, y[:1], x[:1])
@@ -133,8 +133,8 @@ def gradient_gap(f: Reconstructor, y: Tensor, x: Tensor) -> float:
     """How far the slopes that the gradient g promises are from those measured; 0: none, 1: g knows nothing of them.
 
     Along g itself and along random directions, since a gradient that lacks a part of the true one is right along
-    itself. Slopes are central differences about y + a random δ of a hundredth of ‖y‖: at δ = 0 a perfect reconstruction has
-    none.
+    itself. Slopes are central differences about y + a random δ of a hundredth of ‖y‖: at δ = 0 a perfect
+    reconstruction has none.
     """
     start = L2Ball(0.01).random(y, 0)
     error, gradient = error_and_gradient(f, y, x, start)

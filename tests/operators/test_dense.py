@@ -10,17 +10,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.fft import dct, dctn
 
+from ctrobust.operators import sensing
 from ctrobust.operators.dense import DenseOperator
 
 SHAPE = (4, 5)
 
 OPERATORS: dict[str, Callable[[], DenseOperator]] = {
-    "wide gaussian": lambda: DenseOperator.gaussian(9, SHAPE, 0),
-    "tall gaussian": lambda: DenseOperator.gaussian(31, SHAPE, 0),
-    "one measurement": lambda: DenseOperator.gaussian(1, SHAPE, 0),
-    "dct": lambda: DenseOperator.dct(11, SHAPE),
-    "dct submatrix": lambda: DenseOperator.dct_submatrix(8, SHAPE, 30, seed=0),
-    "deficient": lambda: DenseOperator.prescribed_spectrum([3.0, 0.0, 1.0, 0.1, 0.0], SHAPE, 0),
+    "wide gaussian": lambda: sensing.gaussian(9, SHAPE, 0),
+    "tall gaussian": lambda: sensing.gaussian(31, SHAPE, 0),
+    "one measurement": lambda: sensing.gaussian(1, SHAPE, 0),
+    "dct": lambda: sensing.dct(11, SHAPE),
+    "dct submatrix": lambda: sensing.dct_submatrix(8, SHAPE, 30, seed=0),
+    "deficient": lambda: sensing.prescribed_spectrum([3.0, 0.0, 1.0, 0.1, 0.0], SHAPE, 0),
 }
 
 
@@ -75,7 +76,7 @@ def test_pinv_is_least_squares_of_least_norm(A: DenseOperator) -> None:
 
 
 def test_pinv_leaves_out_what_rcond_says() -> None:
-    A = DenseOperator.prescribed_spectrum([4.0, 2.0, 1.0, 1e-3], SHAPE, 0)
+    A = sensing.prescribed_spectrum([4.0, 2.0, 1.0, 1e-3], SHAPE, 0)
     for rcond, kept in ((1e-5, 4), (0.1, 3), (0.3, 2), (0.6, 1)):
         P = as_matrix(lambda y, rcond=rcond: A.pinv(y, rcond), A.sinogram_shape)
         np.testing.assert_allclose(P, np.linalg.pinv(A.matrix.numpy(), rcond), rtol=0, atol=1e-9)
@@ -161,7 +162,7 @@ def test_spectrum_rank_and_condition_are_numpys(A: DenseOperator) -> None:
 @settings(deadline=None, max_examples=30)
 @given(st.lists(st.floats(1e-3, 1e3), min_size=1, max_size=20), st.integers(-5, 2**40))
 def test_a_prescribed_spectrum_is_had(values: list[float], seed: int) -> None:
-    A = DenseOperator.prescribed_spectrum(values, SHAPE, seed)
+    A = sensing.prescribed_spectrum(values, SHAPE, seed)
     expected = torch.tensor(sorted(values, reverse=True), dtype=torch.float64)
     torch.testing.assert_close(A.singular_values, expected, rtol=0, atol=1e-12 * max(values))
     assert A.condition_number == pytest.approx(max(values) / min(values), rel=1e-6)
@@ -175,19 +176,17 @@ def test_a_prescribed_spectrum_may_hold_zeros() -> None:
 
 def test_the_bases_of_a_prescribed_spectrum_are_uniform() -> None:
     """Haar: every entry of U Vᵀ is as often positive as negative; plain QR fixes the sign of some."""
-    drawn = [DenseOperator.prescribed_spectrum(np.ones(3), (1, 3), seed).matrix for seed in range(800)]
+    drawn = [sensing.prescribed_spectrum(np.ones(3), (1, 3), seed).matrix for seed in range(800)]
     mean = torch.stack(drawn).mean(0)
     # The standard deviation of an entry is 1/√3, of its mean over 800 draws .020.
     assert mean.abs().max() < 0.08
-    singles = torch.stack(
-        [DenseOperator.prescribed_spectrum([1.0], (1, 2), seed).matrix for seed in range(800)]
-    )
+    singles = torch.stack([sensing.prescribed_spectrum([1.0], (1, 2), seed).matrix for seed in range(800)])
     assert singles.mean(0).abs().max() < 0.1
 
 
 def test_gaussian_moments() -> None:
     m, n = 200, 28 * 28
-    entries = DenseOperator.gaussian(m, 28, 0).matrix * math.sqrt(m)
+    entries = sensing.gaussian(m, 28, 0).matrix * math.sqrt(m)
     count = m * n
     assert abs(entries.mean()) < 4 / math.sqrt(count)
     assert abs(entries.square().mean() - 1) < 4 * math.sqrt(2 / count)
@@ -201,16 +200,14 @@ def test_gaussian_edges_are_marchenko_and_pasturs() -> None:
     """σ → √(n/m) ± 1, so the condition number is near (√n + √m)/(√n − √m)."""
     for m in (100, 300, 500):
         root = math.sqrt(m / 784)
-        assert DenseOperator.gaussian(m, 28, 0).condition_number == pytest.approx(
-            (1 + root) / (1 - root), rel=0.1
-        )
+        assert sensing.gaussian(m, 28, 0).condition_number == pytest.approx((1 + root) / (1 - root), rel=0.1)
 
 
 @pytest.mark.parametrize("rows", ["low", "random"])
 @pytest.mark.parametrize("shape", [(4, 5), (7, 3), (1, 6)])
 def test_dct_rows_are_orthonormal(rows: str, shape: tuple[int, int]) -> None:
     for m in (1, 5, math.prod(shape)):
-        A = DenseOperator.dct(min(m, math.prod(shape)), shape, rows=rows)
+        A = sensing.dct(min(m, math.prod(shape)), shape, rows=rows)
         eye = torch.eye(len(A.matrix), dtype=torch.float64)
         torch.testing.assert_close(A.matrix @ A.matrix.T, eye, rtol=0, atol=1e-14)
         assert A.condition_number == pytest.approx(1, abs=1e-12)
@@ -220,24 +217,24 @@ def test_dct_is_scipys() -> None:
     x = draw(SHAPE, channels=1)
     chosen = [13, 0, 7]
     expected = dctn(x.numpy(), axes=(2, 3), norm="ortho").reshape(3, -1)[:, chosen]
-    np.testing.assert_allclose(DenseOperator.dct(chosen, SHAPE)(x)[:, 0, 0].numpy(), expected, atol=1e-14)
+    np.testing.assert_allclose(sensing.dct(chosen, SHAPE)(x)[:, 0, 0].numpy(), expected, atol=1e-14)
 
 
 def test_low_frequencies_come_in_the_zigzag_of_jpeg() -> None:
     # T.81, figure 5, its first ten
     first = [0, 1, 8, 16, 9, 2, 3, 10, 17, 24]
-    assert torch.equal(DenseOperator.dct(10, 8).matrix, DenseOperator.dct(first, 8).matrix)
+    assert torch.equal(sensing.dct(10, 8).matrix, sensing.dct(first, 8).matrix)
 
 
 def test_a_dct_submatrix_is_one() -> None:
     size, seed = 24, 3
     whole = dct(np.eye(size), axis=0, norm="ortho")
-    first = DenseOperator.dct_submatrix(6, SHAPE, size, seed=seed).matrix.numpy()
+    first = sensing.dct_submatrix(6, SHAPE, size, seed=seed).matrix.numpy()
     rows = [int(np.abs(whole[:, :20] - row).max(1).argmin()) for row in first]
     assert len(set(rows)) == 6
     np.testing.assert_allclose(first, whole[rows, :20], atol=1e-14)
     # The rows are drawn apart from the columns, so they are the same here.
-    drawn = DenseOperator.dct_submatrix(6, SHAPE, size, columns="random", seed=seed).matrix.numpy()
+    drawn = sensing.dct_submatrix(6, SHAPE, size, columns="random", seed=seed).matrix.numpy()
     columns = [int(np.abs(whole[rows].T - column).max(1).argmin()) for column in drawn.T]
     assert len(set(columns)) == 20
     assert columns != list(range(20))
@@ -245,29 +242,27 @@ def test_a_dct_submatrix_is_one() -> None:
 
 
 def test_all_of_the_dct_is_the_dct() -> None:
-    whole = DenseOperator.dct_submatrix(20, SHAPE, 20, seed=0).matrix.numpy()
+    whole = sensing.dct_submatrix(20, SHAPE, 20, seed=0).matrix.numpy()
     np.testing.assert_allclose(whole, dct(np.eye(20), axis=0, norm="ortho"), atol=1e-14)
 
 
 def test_a_larger_transform_is_worse_conditioned() -> None:
-    conditions = [
-        DenseOperator.dct_submatrix(500, 28, size, seed=0).condition_number for size in (784, 1568, 3136)
-    ]
+    conditions = [sensing.dct_submatrix(500, 28, size, seed=0).condition_number for size in (784, 1568, 3136)]
     assert conditions[0] == pytest.approx(1, abs=1e-10)
     assert 20 < conditions[1] < 1e3
     assert conditions[2] > 1e3
-    scattered = DenseOperator.dct_submatrix(500, 28, 3136, columns="random", seed=0)
+    scattered = sensing.dct_submatrix(500, 28, 3136, columns="random", seed=0)
     assert scattered.condition_number < 20
 
 
 @pytest.mark.parametrize(
     "build",
     [
-        lambda seed: DenseOperator.gaussian(9, SHAPE, seed),
-        lambda seed: DenseOperator.dct(9, SHAPE, rows="random", seed=seed),
-        lambda seed: DenseOperator.dct_submatrix(9, SHAPE, 30, seed=seed),
-        lambda seed: DenseOperator.dct_submatrix(9, SHAPE, 30, columns="random", seed=seed),
-        lambda seed: DenseOperator.prescribed_spectrum([2.0, 1.0], SHAPE, seed),
+        lambda seed: sensing.gaussian(9, SHAPE, seed),
+        lambda seed: sensing.dct(9, SHAPE, rows="random", seed=seed),
+        lambda seed: sensing.dct_submatrix(9, SHAPE, 30, seed=seed),
+        lambda seed: sensing.dct_submatrix(9, SHAPE, 30, columns="random", seed=seed),
+        lambda seed: sensing.prescribed_spectrum([2.0, 1.0], SHAPE, seed),
     ],
 )
 def test_the_seed_is_the_matrix(build: Callable[[int], DenseOperator]) -> None:
@@ -306,7 +301,7 @@ def test_range_share_of_nothing_is_whole_and_has_a_gradient() -> None:
 
 @pytest.mark.parametrize("shape", [(4, 5), (1, 4, 5), (1, 1, 5, 4), (1, 1, 1, 20), (1, 1, 1, 4, 5)])
 def test_refuses_other_shapes(shape: tuple[int, ...]) -> None:
-    A = DenseOperator.gaussian(9, SHAPE, 0)
+    A = sensing.gaussian(9, SHAPE, 0)
     with pytest.raises(ValueError, match=r"give \(batch, channels, 4, 5\)"):
         A(torch.zeros(shape))
     for function in (A.T, A.pinv, A.range_share):
@@ -322,26 +317,26 @@ def test_refuses_other_shapes(shape: tuple[int, ...]) -> None:
         (lambda: DenseOperator(torch.zeros(3, 20), SHAPE), "not all of them zero"),
         (lambda: DenseOperator(torch.full((3, 20), math.nan), SHAPE), "finite"),
         (lambda: DenseOperator(torch.zeros(0, 20), SHAPE), "not all of them zero"),
-        (lambda: DenseOperator.gaussian(0, SHAPE, 0), "measurements 0"),
-        (lambda: DenseOperator.gaussian(2.5, SHAPE, 0), "measurements 2.5"),
-        (lambda: DenseOperator.gaussian(3, 0, 0), "image_size 0"),
-        (lambda: DenseOperator.gaussian(3, (2, 3, 4), 0), "image_size"),
-        (lambda: DenseOperator.dct(21, SHAPE), "1 to 20"),
-        (lambda: DenseOperator.dct(3, SHAPE, rows="high"), "low or random"),
-        (lambda: DenseOperator.dct([1, 1], SHAPE), "different whole rows"),
-        (lambda: DenseOperator.dct([-1], SHAPE), "from 0 to 19"),
-        (lambda: DenseOperator.dct([20], SHAPE), "from 0 to 19"),
-        (lambda: DenseOperator.dct([0.5], SHAPE), "whole rows"),
-        (lambda: DenseOperator.dct([], SHAPE), "different whole rows"),
-        (lambda: DenseOperator.dct_submatrix(3, SHAPE, 19, seed=0), "at least 20"),
-        (lambda: DenseOperator.dct_submatrix(31, SHAPE, 30, seed=0), "1 to 30"),
-        (lambda: DenseOperator.dct_submatrix(3, SHAPE, 30, columns="last", seed=0), "first or random"),
-        (lambda: DenseOperator.prescribed_spectrum([1.0, -1.0], SHAPE, 0), "≥ 0"),
-        (lambda: DenseOperator.prescribed_spectrum([1.0, math.nan], SHAPE, 0), "finite"),
-        (lambda: DenseOperator.prescribed_spectrum([1.0, math.inf], SHAPE, 0), "finite"),
-        (lambda: DenseOperator.prescribed_spectrum([0.0], SHAPE, 0), "not all of them zero"),
-        (lambda: DenseOperator.prescribed_spectrum([], SHAPE, 0), "1 to 20"),
-        (lambda: DenseOperator.prescribed_spectrum([1.0] * 21, SHAPE, 0), "1 to 20"),
+        (lambda: sensing.gaussian(0, SHAPE, 0), "measurements 0"),
+        (lambda: sensing.gaussian(2.5, SHAPE, 0), "measurements 2.5"),
+        (lambda: sensing.gaussian(3, 0, 0), "image_size 0"),
+        (lambda: sensing.gaussian(3, (2, 3, 4), 0), "image_size"),
+        (lambda: sensing.dct(21, SHAPE), "1 to 20"),
+        (lambda: sensing.dct(3, SHAPE, rows="high"), "low or random"),
+        (lambda: sensing.dct([1, 1], SHAPE), "different whole rows"),
+        (lambda: sensing.dct([-1], SHAPE), "from 0 to 19"),
+        (lambda: sensing.dct([20], SHAPE), "from 0 to 19"),
+        (lambda: sensing.dct([0.5], SHAPE), "whole rows"),
+        (lambda: sensing.dct([], SHAPE), "different whole rows"),
+        (lambda: sensing.dct_submatrix(3, SHAPE, 19, seed=0), "at least 20"),
+        (lambda: sensing.dct_submatrix(31, SHAPE, 30, seed=0), "1 to 30"),
+        (lambda: sensing.dct_submatrix(3, SHAPE, 30, columns="last", seed=0), "first or random"),
+        (lambda: sensing.prescribed_spectrum([1.0, -1.0], SHAPE, 0), "≥ 0"),
+        (lambda: sensing.prescribed_spectrum([1.0, math.nan], SHAPE, 0), "finite"),
+        (lambda: sensing.prescribed_spectrum([1.0, math.inf], SHAPE, 0), "finite"),
+        (lambda: sensing.prescribed_spectrum([0.0], SHAPE, 0), "not all of them zero"),
+        (lambda: sensing.prescribed_spectrum([], SHAPE, 0), "1 to 20"),
+        (lambda: sensing.prescribed_spectrum([1.0] * 21, SHAPE, 0), "1 to 20"),
         (lambda: OPERATORS["dct"]().pinv(torch.zeros(1, 1, 1, 11), rcond=1.0), "rcond 1.0"),
         (lambda: OPERATORS["dct"]().pinv(torch.zeros(1, 1, 1, 11), rcond=-0.1), "rcond -0.1"),
         (lambda: OPERATORS["dct"]().pinv(torch.zeros(1, 1, 1, 11), rcond=math.nan), "rcond nan"),
