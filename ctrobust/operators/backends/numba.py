@@ -12,6 +12,9 @@ from ctrobust.operators.rays import trace
 WIDTHS = (1, 4, 8)
 """Slices marched together; a batch is cut into groups of the largest, the rest is filled up with zeros."""
 
+STEPS_WORTH_A_THREAD = 200_000
+"""About a millisecond; waking a thread for less does not pay."""
+
 
 class NumbaBackend:
     """Compiled at first use (about a second, kept on disk by numba). float32 and float64; the same bits on any
@@ -24,6 +27,8 @@ class NumbaBackend:
         if device.type != "cpu":
             raise ValueError(f"device {str(device)!r}: the numba back-end computes on the CPU; take 'auto'")
         self._geometry, self._rays = geometry, trace(geometry)
+        work = int((self._rays.stop - self._rays.first).sum())
+        self._most_parts = 1 + work // STEPS_WORTH_A_THREAD
 
     def forward(self, x: Tensor) -> Tensor:
         y = x.new_empty(len(x), 1, *self._geometry.sinogram_shape)
@@ -48,7 +53,7 @@ class NumbaBackend:
         def part(bounds: tuple[int, int]) -> None:
             march.project(self._rays, flat_image, columns, flat_sinogram, *bounds, like)
 
-        threads.each(part, threads.parts(rays, 8 * threads.count()))
+        threads.each(part, threads.parts(rays, min(8 * threads.count(), self._most_parts)))
         y.copy_(sinogram[..., : len(x)].permute(2, 0, 1))
 
     def _backproject(self, y: Tensor, x: Tensor, width: int) -> None:
@@ -64,7 +69,7 @@ class NumbaBackend:
             def part(bounds: tuple[int, int], over_rows: bool = over_rows) -> None:
                 march.backproject(self._rays, flat_sinogram, flat_image, columns, over_rows, *bounds, like)
 
-            threads.each(part, threads.parts(steps, threads.count()))
+            threads.each(part, threads.parts(steps, min(threads.count(), self._most_parts)))
         x.copy_(image[1:-1, 1:-1, : len(y)].permute(2, 0, 1))
 
 

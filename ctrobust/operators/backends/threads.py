@@ -16,14 +16,23 @@ def count() -> int:
 
 
 def each(call: Callable[[Task], object], tasks: Iterable[Task]) -> None:
-    """Call it on every task, in no order; an error in one is raised here."""
-    workers = count()
-    if workers == 1:
-        for task in tasks:
+    """Call it on every task, in no order; an error in one is raised here.
+
+    The caller works too, and a thread that has not woken by the time nothing is left is not waited for: on a busy
+    machine that takes longer than a small operator.
+    """
+    left = iter(tuple(tasks))
+
+    def drain() -> None:
+        for task in left:
             call(task)
-    else:
-        for _ in _pool(workers).map(call, tasks):
-            pass
+
+    helpers = count() - 1
+    others = [_pool(helpers).submit(drain) for _ in range(helpers)] if helpers else []
+    drain()
+    for other in others:
+        if not other.cancel():
+            other.result()
 
 
 def parts(total: int, count: int) -> list[tuple[int, int]]:
