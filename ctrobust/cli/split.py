@@ -14,8 +14,15 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="patient (default): no patient in both eval and another part; slice: every slice by itself",
     )
     parser.add_argument(
-        "--eval", required=True, type=float, metavar="FRACTION", help="share of all slices to judge by"
+        "--stratify", action="store_true", help="with --by slice: the same share of every series"
     )
+    parser.add_argument(
+        "--list",
+        type=Path,
+        metavar="FILE.csv",
+        help="your own division instead: columns part (train, val, eval) and patient, series or source_sha256",
+    )
+    parser.add_argument("--eval", type=float, metavar="FRACTION", help="share of all slices to judge by")
     parser.add_argument(
         "--val",
         default=0.1,
@@ -36,27 +43,41 @@ def run(arguments: argparse.Namespace) -> int:
     # h5py takes its time to load: `--help` must not wait for it.
     from ctrobust.core.errors import UserError
     from ctrobust.core.progress import say
-    from ctrobust.store import Store, make_split, write_split
+    from ctrobust.store import Store, listed_split, make_split, write_split
+    from ctrobust.store.split import leaked
 
     out: Path = arguments.out
     if out.exists() or out.is_symlink():
         raise UserError(f"{out}: exists already; choose another name or delete it")
+    if (arguments.list is None) == (arguments.eval is None):
+        raise UserError("give either --eval FRACTION or --list FILE.csv")
     with Store(arguments.store) as store:
-        split = make_split(
-            store,
-            by=arguments.by,
-            eval_fraction=arguments.eval,
-            val_fraction=arguments.val,
-            seed=arguments.seed,
+        split = (
+            listed_split(store, arguments.list)
+            if arguments.list
+            else make_split(
+                store,
+                by=arguments.by,
+                eval_fraction=arguments.eval,
+                val_fraction=arguments.val,
+                seed=arguments.seed,
+                stratify=arguments.stratify,
+            )
         )
         write_split(split, out)
-        patients = {
-            part: {store.patients[index] for index in getattr(split, part)}
-            for part in ("train", "val", "eval")
-        }
+        parts = {part: getattr(split, part) for part in ("train", "val", "eval")}
+        patients = {part: {store.patients[index] for index in indices} for part, indices in parts.items()}
+        leaking = leaked(split, store)
+        unused = len(store) - sum(map(len, parts.values()))
     print(f"{'part':6}{'slices':>8}{'patients':>10}")
     for part, names in patients.items():
-        print(f"{part:6}{len(getattr(split, part)):8}{len(names):10}")
+        print(f"{part:6}{len(parts[part]):8}{len(names):10}")
+    if split.by != "patient":
+        print(
+            f"leakage: {len(leaking)} of {len(split.eval)} eval slices are of patients that are in train or val too"
+        )
+    if unused:
+        print(f"in no part: {unused} slices that the list does not name")
     if split.by == "patient" and patients["train"] & patients["val"]:
         say("val: slices of training patients, there are too few patients to set whole ones aside")
     return 0

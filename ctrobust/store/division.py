@@ -21,15 +21,30 @@ MOST_VAL = 2.0
 
 
 def divide_by_slice(
-    count: int, eval_fraction: float, val_fraction: float, seed: int
+    strata: Sequence[str], eval_fraction: float, val_fraction: float, seed: int
 ) -> tuple[Slices, Slices, Slices]:
-    """(train, val, eval) of slices 0 … count−1, each drawn at random by itself: the paper's protocol.
+    """(train, val, eval) of slices, each drawn at random by itself: the paper's protocol.
 
+    strata: a name for every slice; of the slices of one name `eval` takes its share, so far as whole slices allow.
     Raises UserError where a part would be empty.
     """
-    judged = _draw(range(count), eval_fraction, seed, "eval")
-    rest = sorted(set(range(count)) - set(judged))
+    judged = _draw_by_stratum(strata, eval_fraction, seed)
+    rest = sorted(set(range(len(strata))) - set(judged))
     return *_select(rest, val_fraction, seed), judged
+
+
+def _draw_by_stratum(strata: Sequence[str], fraction: float, seed: int) -> Slices:
+    """As many in all as without strata: what rounding leaves of each share is settled along the strata."""
+    members: dict[str, Slices] = {}
+    for index, name in enumerate(strata):
+        members.setdefault(name, []).append(index)
+    judged: Slices = []
+    seen = 0
+    for indices in members.values():
+        seen += len(indices)
+        shuffled = sorted(indices, key=lambda i: derive_seed(seed, "eval", i))
+        judged += shuffled[: max(0, round(fraction * seen) - len(judged))]
+    return sorted(judged or _draw(range(len(strata)), fraction, seed, "eval"))
 
 
 def divide_by_patient(

@@ -64,6 +64,12 @@ def _check_columns(path: Path, store: Any) -> None:
         )
     if not whole:
         raise _not_a_store(path)
+    promised = store.attrs.get(schema.COLUMNS_SHA256_ATTRIBUTE)
+    # Stores of version 0.1.0 made before there was one have none.
+    if promised is not None and promised != schema.columns_sha256(store):
+        raise UserError(
+            f"{path}: the file is damaged, its columns are not what was written; copy or ingest it again"
+        )
 
 
 def _not_a_store(path: Path) -> UserError:

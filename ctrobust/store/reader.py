@@ -23,6 +23,7 @@ class Store:
     position_mm    (N,) along the normal of the slice
     pixel_mm       (N, 2) row and column spacing of the images
     source_sha256  N hex digests
+    schema, created_by   by what it was written
 
     May be pickled and used after a fork: every process opens the file for itself. Close it, or use `with`.
     """
@@ -32,6 +33,8 @@ class Store:
         self._file: Any = None
         self._process = -1
         with open_store(self.path) as store:
+            self.schema = int(store.attrs[schema.SCHEMA_ATTRIBUTE])
+            self.created_by = str(store.attrs[schema.CREATED_BY_ATTRIBUTE])
             self.image_shape: tuple[int, int] = tuple(store[schema.IMAGE].shape[1:])
             self.patients = _text(store[schema.PATIENT])
             self.series = _text(store[schema.SERIES])

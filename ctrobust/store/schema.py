@@ -1,5 +1,8 @@
 """The names inside a store, and its version."""
 
+from hashlib import sha256
+from typing import Any
+
 from ctrobust import __version__
 
 SCHEMA = 1
@@ -17,3 +20,15 @@ COLUMNS = (PATIENT, SERIES, POSITION_MM, PIXEL_MM, SOURCE_SHA256)
 SCHEMA_ATTRIBUTE = "schema"
 CREATED_BY_ATTRIBUTE = "created_by"
 CREATED_BY = f"ctrobust {__version__}"
+COLUMNS_SHA256_ATTRIBUTE = "columns_sha256"
+"""Images carry their filter's checksum; the columns beside them have none of their own."""
+
+
+def columns_sha256(store: Any) -> str:
+    """Of what the columns of an open store say, in hex."""
+    digest = sha256()
+    for name in COLUMNS:
+        column = store[name][:]
+        digest.update(f"{name} {column.dtype.str} {column.shape} ".encode())
+        digest.update(column.tobytes())
+    return digest.hexdigest()

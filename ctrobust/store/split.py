@@ -9,27 +9,39 @@ from ctrobust.core.errors import UserError
 from ctrobust.core.files import replacing
 from ctrobust.core.records import Split
 from ctrobust.store.division import divide_by_patient, divide_by_slice
+from ctrobust.store.listed import PARTS, divide_by_list
 from ctrobust.store.reader import Store
 
 SPLIT_SCHEMA = 1
-MODES = ("patient", "slice")
-PARTS = ("train", "val", "eval")
+MODES = ("patient", "slice", "list")
+DRAWN = MODES[:2]
 KEYS = ("schema", "by", "seed", "store_sha256", *PARTS)
 
 
 def make_split(
-    store: Store, *, by: str = "patient", eval_fraction: float, val_fraction: float = 0.1, seed: int = 0
+    store: Store,
+    *,
+    by: str = "patient",
+    eval_fraction: float,
+    val_fraction: float = 0.1,
+    seed: int = 0,
+    stratify: bool = False,
 ) -> Split:
     """Divide a store's slices; the same arguments give the same split.
 
     by             "patient": no patient in both `eval` and another part; "slice": every slice by itself
     eval_fraction  of all slices, inside (0, 1)
     val_fraction   of the slices left, in [0, 1); whole patients where there are enough (see `divide_by_patient`)
+    stratify       by slice: of every series its share, to the nearest slice
 
     `train` and `eval` are never empty. Raises UserError where the store has too little for it.
     """
-    if by not in MODES:
-        raise UserError(f"--by {by}: give one of {', '.join(MODES)}")
+    if by not in DRAWN:
+        raise UserError(f"--by {by}: give one of {', '.join(DRAWN)}")
+    if stratify and by != "slice":
+        raise UserError(
+            "--stratify: a series belongs to one patient and is not divided by patient; give --by slice"
+        )
     if not 0 < eval_fraction < 1:
         raise UserError(f"--eval {eval_fraction:g}: give a fraction between 0 and 1, such as 0.25")
     if not 0 <= val_fraction < 1:
@@ -37,9 +49,22 @@ def make_split(
     if by == "patient":
         parts = divide_by_patient(store.patients, eval_fraction, val_fraction, seed)
     else:
-        parts = divide_by_slice(len(store), eval_fraction, val_fraction, seed)
+        strata = store.series if stratify else ("all",) * len(store)
+        parts = divide_by_slice(strata, eval_fraction, val_fraction, seed)
     train, val, judged = map(tuple, parts)
     return Split(by=by, seed=seed, store_sha256=store.sha256, train=train, val=val, eval=judged)
+
+
+def listed_split(store: Store, path: Path) -> Split:
+    """The division that a user's CSV file names, see `divide_by_list`; leakage is the user's to allow."""
+    train, val, judged = map(tuple, divide_by_list(store, path))
+    return Split(by="list", seed=0, store_sha256=store.sha256, train=train, val=val, eval=judged)
+
+
+def leaked(split: Split, store: Store) -> list[int]:
+    """The slices of `eval` whose patient is in train or val too; none by patient."""
+    known = {store.patients[index] for index in (*split.train, *split.val)}
+    return [index for index in split.eval if store.patients[index] in known]
 
 
 def write_split(split: Split, path: Path) -> None:
@@ -150,11 +175,7 @@ def _beyond(manifest: dict[str, Any], store: Store) -> str | None:
 
 
 def _leak(manifest: dict[str, Any], store: Store) -> str | None:
-    known = {store.patients[index] for part in ("train", "val") for index in manifest[part]}
-    for index in manifest["eval"]:
-        if store.patients[index] in known:
-            return (
-                f"by patient, but patient {store.patients[index]} of eval (slice {index}) is in train or val "
-                "too; split again"
-            )
+    for index in leaked(_record(manifest), store)[:1]:
+        who = f"patient {store.patients[index]} of eval (slice {index})"
+        return f"by patient, but {who} is in train or val too; split again"
     return None

@@ -14,9 +14,10 @@ from ctrobust.core.records import SliceRecord
 from ctrobust.core.units import PADDING_HU
 from ctrobust.store import schema
 
-# Measured on the 92 slices of shared/ct, per slice: gzip 3 with shuffle 0.24 MB, 14 ms to write, 2.7 ms to
-# read; lzf with shuffle 0.32 MB, 5 ms, 2.8 ms; nothing 1.05 MB, 3 ms, 0.2 ms. A store is written once and
-# read every epoch, and gzip's own checksum finds a flipped bit.
+# Measured on 92 real slices of 512x512 (benchmarks/store.py), MB and ms to write and to read a slice: gzip 3 with
+# shuffle 0.24, 12.7, 2.3; lzf with shuffle 0.32, 4.7, 3.0; Blosc zstd 3 with bit shuffle 0.24, 4.7, 0.8; nothing 1.05,
+# 2.8, 0.6. Blosc would be three times faster, but only readers with its plugin could open the store; gzip every HDF5
+# can, and its checksum finds a flipped bit.
 COMPRESSION = {"compression": "gzip", "compression_opts": 3, "shuffle": True}
 
 # Fixed, so that a newer HDF5 library does not choose another layout for the same slices.
@@ -58,6 +59,7 @@ def _write_slices(store: Any, records: Iterable[SliceRecord]) -> int:
         # Fixed-length text: HDF5's variable strings live in a heap that every reader has to chase.
         values = np.array(column, dtype="S" if isinstance(column[0], str) else np.float64)
         store.create_dataset(name, data=values, track_times=False)
+    store.attrs[schema.COLUMNS_SHA256_ATTRIBUTE] = schema.columns_sha256(store)
     return len(described)
 
 

@@ -158,9 +158,7 @@ def validate(f: LearnedReconstructor, experiment: Experiment, eps: float) -> Fig
     chosen = part[:: -(-len(part) // VALIDATION_SLICES)]
     y, x = experiment.pair(chosen)
     allowed = experiment.recipe.evaluate.allow_unmatched
-    attack = ProjectedGradientAscent(
-        L2Ball(eps), steps=VALIDATION_STEPS, restarts=1, allow_unmatched=allowed
-    )
+    attack = ProjectedGradientAscent(L2Ball(eps), steps=VALIDATION_STEPS, restarts=1, allow_unmatched=allowed)
     with exact_arithmetic():
         attacked = [y[i : i + 8] + attack(f, y[i : i + 8], x[i : i + 8]) for i in range(0, len(y), 8)]
         return {

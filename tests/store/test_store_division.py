@@ -42,13 +42,13 @@ def test_by_patient(sizes, fraction, val, seed):
     count=st.integers(10, 200), fraction=st.floats(0.02, 0.7), val=st.floats(0, 0.5), seed=st.integers(0, 9)
 )
 def test_by_slice(count, fraction, val, seed):
-    train, selecting, judged = divide_by_slice(count, fraction, val, seed)
+    train, selecting, judged = divide_by_slice(("all",) * count, fraction, val, seed)
     assert sorted(train + selecting + judged) == list(range(count))
     assert train
     assert abs(len(judged) - fraction * count) <= 1
     assert bool(selecting) == (val > 0)
     assert abs(len(selecting) - val * (count - len(judged))) <= 1
-    assert divide_by_slice(count, fraction, val, seed) == (train, selecting, judged)
+    assert divide_by_slice(("all",) * count, fraction, val, seed) == (train, selecting, judged)
 
 
 @pytest.mark.parametrize("seed", range(10))
@@ -70,7 +70,7 @@ def test_another_seed_draws_others(by_patient):
         divide = (
             divide_by_patient(patients, 0.25, 0.1, seed)
             if by_patient
-            else divide_by_slice(100, 0.25, 0.1, seed)
+            else divide_by_slice(("all",) * 100, 0.25, 0.1, seed)
         )
         draws.update(divide[2])
     assert len(draws) > 90, "some slices are never drawn"
@@ -102,4 +102,16 @@ def test_too_few_names_the_cure():
         divide_by_patient(["p", "q"], 0.25, 0.1, 0)
     assert divide_by_patient(["p", "q"], 0.25, 0, 0)[1] == []
     with pytest.raises(UserError, match="smaller --eval"):
-        divide_by_slice(2, 0.5, 0.1, 0)
+        divide_by_slice(("all",) * 2, 0.5, 0.1, 0)
+
+
+@given(st.lists(st.integers(0, 4), min_size=8, max_size=60), st.floats(0.1, 0.6), st.integers(0, 99))
+def test_strata_give_their_share(strata, fraction, seed):
+    """Within a slice of it, and in all as many as without strata."""
+    names = [str(name) for name in strata]
+    plain = divide_by_slice(("all",) * len(names), fraction, 0.1, seed)[2]
+    judged = divide_by_slice(names, fraction, 0.1, seed)[2]
+    assert abs(len(judged) - len(plain)) <= 1
+    for name in set(names):
+        share = sum(names[i] == name for i in judged)
+        assert abs(share - fraction * names.count(name)) <= 1 + 1e-9

@@ -124,3 +124,85 @@ def test_a_mistake_is_one_line(store, tmp_path, capsys, arguments, complaint):
     assert line.startswith("ctrobust split: ")
     assert complaint in line
     assert (tmp_path / "there").read_text() == "mine"
+
+
+def test_by_slice_counts_its_leakage(store, tmp_path, capsys):
+    out = tmp_path / "s.json"
+    assert main(["split", str(store.path), "--by", "slice", "--eval", "0.25", "--out", str(out)]) == 0
+    split = read_split(out, store)
+    known = {store.patients[i] for i in (*split.train, *split.val)}
+    leaking = sum(store.patients[i] in known for i in split.eval)
+    assert leaking == 5
+    assert f"leakage: {leaking} of 5 eval slices" in capsys.readouterr().out
+
+
+def test_stratified_by_series(store, tmp_path):
+    out = tmp_path / "s.json"
+    arguments = ["split", str(store.path), "--by", "slice", "--stratify", "--eval", "0.25", "--out", str(out)]
+    assert main(arguments) == 0
+    split = read_split(out, store)
+    assert sorted(store.series[i] for i in split.eval) == ["s-a", "s-b", "s-c", "s-d", "s-e"]
+
+
+@pytest.mark.parametrize(
+    ("content", "parts"),
+    [
+        (
+            "patient,part\np-a,train\np-b,train\np-c,val\np-d,eval\n",
+            (range(8), range(8, 12), range(12, 16)),
+        ),
+        ("part, series\neval, s-e\ntrain, s-a\n", (range(4), (), range(16, 20))),
+        (
+            f"source_sha256,part,note\n{0:064x},train,x\n{1:064x},eval,y\n",
+            ((0,), (), (1,)),
+        ),
+    ],
+)
+def test_by_a_list(store, tmp_path, capsys, content, parts):
+    table, out = tmp_path / "list.csv", tmp_path / "s.json"
+    table.write_text(content)
+    assert main(["split", str(store.path), "--list", str(table), "--out", str(out)]) == 0
+    split = read_split(out, store)
+    assert split.by == "list"
+    assert (split.train, split.val, split.eval) == tuple(map(tuple, parts))
+    printed = capsys.readouterr().out
+    assert f"in no part: {20 - sum(map(len, parts))} slices" in printed
+    assert f"leakage: {1 if parts[0] == (0,) else 0} of {len(split.eval)} eval" in printed
+
+
+@pytest.mark.parametrize(
+    ("content", "complaint"),
+    [
+        ("patient,part\np-z,train\n", "patient p-z is not in"),
+        ("patient,part\np-a,test\n", "line 2: part 'test': give one of train, val, eval"),
+        ("patient,part\np-a,train\np-a,eval\n", "line 3: patient p-a is in train already"),
+        ("patient,part\np-a,train\n", "no slice is in eval"),
+        ("name,part\np-a,train\n", "give a CSV file with the columns"),
+        ("patient,series,part\n", "give a CSV file with the columns"),
+        ("", "give a CSV file with the columns"),
+        (b"\xff\xfe\x00", "not a CSV file"),
+    ],
+)
+def test_a_wrong_list_is_one_line(store, tmp_path, capsys, content, complaint):
+    table, out = tmp_path / "list.csv", tmp_path / "s.json"
+    table.write_bytes(content if isinstance(content, bytes) else content.encode())
+    assert main(["split", str(store.path), "--list", str(table), "--out", str(out)]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"ctrobust split: {table}")
+    assert complaint in line
+    assert not out.exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        ([], "give either --eval FRACTION or --list FILE.csv"),
+        (["--eval", "0.2", "--list", "x.csv"], "give either --eval FRACTION or --list FILE.csv"),
+        (["--eval", "0.2", "--stratify"], "--stratify: a series belongs to one patient"),
+        (["--list", "/nowhere/x.csv"], "the list cannot be read"),
+    ],
+)
+def test_contradictions_are_one_line(store, tmp_path, capsys, arguments, complaint):
+    assert main(["split", str(store.path), "--out", str(tmp_path / "s"), *arguments]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert complaint in line
