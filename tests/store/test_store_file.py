@@ -198,3 +198,30 @@ def test_a_flipped_bit_in_an_image_is_found(tmp_path, slices):
     store.image(0)
     with pytest.raises(UserError, match="slice 1 cannot be read, the file is damaged"):
         store.image(1)
+
+
+def test_slices_are_added_and_nothing_else_changes(tmp_path, slices):
+    old, new = slices("aab"), slices("xyyyyyyyyyyyyy")
+    path = tmp_path / "a.h5"
+    write_store(path, old)
+    new = [replace(record, series="s-a-longer-name") for record in new]
+    assert write_store(path, new, onto=path) == 17
+    write_store(tmp_path / "whole.h5", [*old, *new])
+    with Store(path) as store, Store(tmp_path / "whole.h5") as whole:
+        for name in ("patients", "series", "source_sha256"):
+            assert getattr(store, name) == getattr(whole, name)
+        np.testing.assert_array_equal(store.position_mm, whole.position_mm)
+        np.testing.assert_array_equal(store.pixel_mm, whole.pixel_mm)
+        for i in range(17):
+            np.testing.assert_array_equal(store.image(i), whole.image(i))
+
+
+def test_adding_what_does_not_fit_leaves_the_store_as_it_was(tmp_path, slices):
+    path = tmp_path / "a.h5"
+    write_store(path, slices("aab"))
+    before = path.read_bytes()
+    for wrong in (slices("c", 8), [replace(slices("c")[0], image_hu=np.zeros(3, np.float32))]):
+        with pytest.raises(ValueError, match="image_hu"):
+            write_store(path, [*slices("d"), *wrong], onto=path)
+        assert path.read_bytes() == before
+        assert list(tmp_path.iterdir()) == [path]
