@@ -11,10 +11,12 @@ from ctrobust.core.errors import UserError
 
 VERBS = {
     "ingest": "DICOM folders into an HDF5 store",
+    "info": "what a store holds: patients, series, HU, a contact sheet",
     "split": "divide a store into training, validation and evaluation slices",
     "train": "train by a recipe; `ctrobust-train` is the same",
     "evaluate": "measure a run's worst-case error by projected gradient ascent",
     "report": "one self-contained page from one or more runs",
+    "doctor": "what is installed, what works, and what to do about the rest",
 }
 
 

@@ -82,7 +82,7 @@ class _Smear(torch.autograd.Function):
         ctx.geometry, ctx.transposed = geometry, transposed
         smear = _smear_by_view
         if batch.device.type == "cpu":
-            with suppress(ImportError):  # without numba it is only slower
+            with suppress(Exception):  # without numba, or with a broken one, it is only slower
                 from ctrobust.operators.backends.smear import smear
         with torch.autocast(batch.device.type, enabled=False):
             return smear(geometry, batch, transposed)

@@ -67,7 +67,11 @@ def _choose(geometry: Geometry, device: torch.device) -> Backend:
     troubles = []
     for name in CHOICES[device.type]:
         try:
-            return build(name, geometry, device)
-        except (ImportError, OSError, ValueError) as trouble:
+            backend = build(name, geometry, device)
+            if device.type == "cuda":
+                # Triton needs a C compiler when first used: found out now, the next in the row can serve.
+                backend.forward(torch.zeros(1, 1, *geometry.image_shape, device=device))
+            return backend
+        except Exception as trouble:  # whatever a package breaks with, another may work
             troubles.append(f"{name}: {trouble}")
     raise ImportError(f"no back-end works on {device}: {'; '.join(troubles)}; see `ctrobust doctor`")
