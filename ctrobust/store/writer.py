@@ -18,8 +18,8 @@ from ctrobust.store import schema
 
 # Measured on 92 real slices of 512x512 (benchmarks/store.py), MB and ms to write and to read a slice: gzip 3 with
 # shuffle 0.24, 12.9, 2.3; the same filter fed by ISA-L's compressor (below) 0.26, 2.4, 2.9; lzf with shuffle 0.32,
-# 5.0, 2.6; Blosc zstd 3 with bit shuffle 0.24, 4.2, 0.8; nothing 1.05, 2.8, 0.1. Blosc reads three times faster, but only
-# readers with its plugin could open the store; gzip every HDF5 can, and its checksum finds a flipped bit.
+# 5.0, 2.6; Blosc zstd 3 with bit shuffle 0.24, 4.2, 0.8; nothing 1.05, 2.8, 0.1. Blosc reads three times faster, but
+# only readers with its plugin could open the store; gzip every HDF5 can, and its checksum finds a flipped bit.
 FILTER = {"compression": "gzip", "compression_opts": 1, "shuffle": True}
 
 # Fixed, so that a newer HDF5 library does not choose another layout for the same slices.
