@@ -71,7 +71,7 @@ def compare(
     print(f"weight {weight:g}, optimum {optimum:.6g}")
     for name, values in reached.items():
         above = "".join(f"{100 * (value / optimum - 1):12.4f}" for value in values)
-        print(f"  {name:14}{above}   x {seconds[name] / seconds['ctrobust']:.1f}")
+        print(f"  {name:14}{above}   x {seconds[name] / seconds['ctrobust']:.2f}")
 
 
 def scikit_image(noisy: Tensor, weight: float) -> Callable[[int], Tensor]:

@@ -14,13 +14,16 @@ HU_EDGES = np.array([-1024.5, -1023.5, -950, -700, -500, -200, -100, -20, 20, 80
 
 @dataclass(frozen=True)
 class SeriesOverview:
-    """One series. spacing_mm: the median step between its slices, None for a single one."""
+    """One series. spacing_mm: the median step between its slices, None for a single one.
+
+    span_mm and spacing_mm are None where the places of the slices are not known.
+    """
 
     patient: str
     series: str
     indices: tuple[int, ...]
     pixel_mm: tuple[float, float]
-    span_mm: tuple[float, float]
+    span_mm: tuple[float, float] | None
     spacing_mm: float | None
 
 
@@ -43,6 +46,7 @@ def series_of(store: Store) -> list[SeriesOverview]:
     found = []
     for (patient, series), indices in members.items():
         places = np.sort(store.position_mm[indices])
+        known = bool(np.isfinite(places).all())
         rows_mm, columns_mm = store.pixel_mm[indices[0]]
         found.append(
             SeriesOverview(
@@ -50,8 +54,8 @@ def series_of(store: Store) -> list[SeriesOverview]:
                 series,
                 tuple(indices),
                 (float(rows_mm), float(columns_mm)),
-                (float(places[0]), float(places[-1])),
-                float(np.median(np.diff(places))) if len(places) > 1 else None,
+                (float(places[0]), float(places[-1])) if known else None,
+                float(np.median(np.diff(places))) if known and len(places) > 1 else None,
             )
         )
     return found

@@ -107,3 +107,15 @@ def test_a_damaged_image_is_named(store_of, capsys):
     store.path.write_bytes(content)
     assert main(["info", str(store.path)]) == 2
     assert "slice 1 cannot be read" in capsys.readouterr().err
+
+
+def test_places_that_are_not_known_are_said_to_be(tmp_path, slices, capsys):
+    from dataclasses import replace
+
+    from ctrobust.store import write_store
+
+    write_store(tmp_path / "s.h5", [replace(each, position_mm=float("nan")) for each in slices("aa")])
+    assert main(["info", str(tmp_path / "s.h5")]) == 0
+    printed = capsys.readouterr().out
+    assert "unknown" in printed
+    assert "nan" not in printed

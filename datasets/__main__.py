@@ -1,0 +1,94 @@
+"""`python -m ctrobust_datasets LAYOUT SRC --out STORE.h5`: CT that is not a folder of DICOM into a store."""
+
+import argparse
+import importlib
+import sys
+from collections import defaultdict
+from collections.abc import Sequence
+from pathlib import Path
+
+from ctrobust.cli.main import OneLineParser
+from ctrobust.core.errors import UserError
+from ctrobust.ingest.refusal import Refused
+
+from .filling import Account, fill_store
+from .sources import account_of
+
+LAYOUTS = {
+    "lodopab": "LoDoPaB-CT as unpacked from Zenodo: ground_truth_*.hdf5",
+    "nifti": "a folder of NIfTI volumes in HU",
+    "npy": "a folder of .npy arrays in HU",
+    "raster": "a folder of PNG or TIFF slices",
+}
+"""Each is a module with `configure(parser)` and `records(folder, refuse=…, **its own options)`."""
+
+ELSEWHERE = {
+    "tcia": "a TCIA download is a tree of DICOM files: `ctrobust ingest SRC --out STORE.h5` reads it",
+    "mnist": "MNIST is no CT: read it in Python with ctrobust_datasets.mnist.digits",
+    "celeba": "CelebA is no CT: read it in Python with ctrobust_datasets.celeba.faces",
+    "synthetic": "the embedded data set is written by `python -m ctrobust_datasets.synthetic OUT`",
+}
+
+MOST_NAMES = 20
+"""Refused files shown for one reason."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Exit status 0, or 2 with one line on stderr."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    first = OneLineParser(
+        prog="python -m ctrobust_datasets",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog="layouts:\n" + "\n".join(f"  {name:10} {what}" for name, what in LAYOUTS.items()),
+    )
+    first.add_argument("layout", choices=[*LAYOUTS, *ELSEWHERE], metavar="LAYOUT")
+    layout = first.parse_args(given[:1]).layout
+    if layout in ELSEWHERE:
+        first.error(ELSEWHERE[layout])
+    return _read(layout, given[1:])
+
+
+def _read(layout: str, given: Sequence[str]) -> int:
+    module = importlib.import_module(f"{__package__}.{layout}")
+    parser = OneLineParser(prog=f"python -m ctrobust_datasets {layout}", description=module.__doc__)
+    parser.add_argument("folder", type=Path, metavar="SRC", help="the folder of the data, as you have it")
+    parser.add_argument("--out", required=True, type=Path, metavar="STORE.h5", help="must not exist yet")
+    parser.add_argument(
+        "--size", type=int, metavar="N", help="resample every slice to N x N, field of view kept"
+    )
+    module.configure(parser)
+    options = vars(parser.parse_args(given))
+    out, size = options.pop("out"), options.pop("size")
+    refused: list[Refused] = []
+    try:
+        account = fill_store(module.records(refuse=refused.append, **options), out, size=size)
+    except UserError as mistake:
+        _tell_refused(refused)
+        print(f"{parser.prog}: {mistake}", file=sys.stderr)
+        return 2
+    _tell_taken(account)
+    _tell_refused(refused)
+    print(f"\n{out}: {sum(account.slices.values())} slices, {account.patients} patients")
+    return 0
+
+
+def _tell_taken(account: Account) -> None:
+    print(f"{'patient':20}{'series':20}{'slices':>7}")
+    for (patient, series), slices in account.slices.items():
+        print(f"{patient:20}{series:20}{slices:7}")
+
+
+def _tell_refused(refused: Sequence[Refused]) -> None:
+    reasons: defaultdict[str, list[str]] = defaultdict(list)
+    for entry in refused:
+        reasons[entry.reason].append(account_of(entry))
+    for reason, lines in sorted(reasons.items()):
+        print(f"\nrefused, {reason}: {len(lines)}")
+        print("\n".join(f"  {line}" for line in lines[:MOST_NAMES]))
+        if len(lines) > MOST_NAMES:
+            print(f"  ... and {len(lines) - MOST_NAMES} more")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
