@@ -39,8 +39,8 @@ def transmission(data: Array, white: Array, dark: Array, *, dead_reads: float | 
     for name, frames in {"white": white, "dark": dark}.items():
         if frames.ndim != 3 or not len(frames) or frames.shape[1:] != data.shape[1:]:
             raise ValueError(
-                f"{name} of shape {frames.shape}: give (frames, rows, bins) with the rows and bins of data, "
-                f"{data.shape[1:]}"
+                f"{name} of shape {frames.shape} with data of {data.shape}: give (frames, rows, bins) and (views, "
+                "rows, bins), rows and bins the same"
             )
     beam, dead = _beam(white, dark), dead_bins(white, dark)
     if dead.any() and dead_reads is None:
@@ -146,7 +146,8 @@ def _mirrored_energy(y: NDArray[np.float64]) -> NDArray[np.complex128]:
     # Room for the mirror image on either side, lest it wrap around.
     length = 1 << math.ceil(math.log2(2 * bins))
     harmonics = np.fft.fft(np.fft.rfft(y, n=length), n=2 * views, axis=0)
-    n = np.fft.fftfreq(2 * views, d=1 / (2 * views))[:, None]
+    # 2·49 · (1/98) is not 1: the frequencies are whole, and odd or even, only after rounding.
+    n = np.rint(np.fft.fftfreq(2 * views) * 2 * views)[:, None]
     omega = 2 * np.pi * np.arange(length // 2 + 1) / length
     wedge = np.abs(n) > omega * bins / 2 + WEDGE_MARGIN
     opposite = np.roll(harmonics[::-1], 1, axis=0)

@@ -90,8 +90,11 @@ def total_variation(
     @torch.no_grad()
     def gap_at(x: Tensor, Ax: Tensor, q: Tensor) -> Tensor:
         slope = A.T(Ax - y) + divergence(q)
-        slope = slope.clamp_max(0) if nonnegative else slope
-        return weight * variation(x) - dot(q, gradient(x)) + norms(slope) * norms(x)
+        gap = weight * variation(x) - dot(q, gradient(x))
+        if nonnegative:
+            # Where x may not fall, a positive slope is no fault; where it could, it is.
+            gap, slope = gap + dot(slope.clamp_min(0), x), slope.clamp_max(0)
+        return gap + norms(slope) * norms(x)
 
     def objective_of(state: State) -> Tensor:
         return norms(state[1] - y).square() / 2 + weight * variation(state[0])

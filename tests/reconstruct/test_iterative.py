@@ -137,6 +137,20 @@ def test_tv_closes_its_gap(A: Projector, nonnegative: bool) -> None:
         assert (plain.objective < fine.objective).all()
 
 
+@pytest.mark.parametrize("nonnegative", [False, True])
+def test_tv_does_not_stop_before_it_is_there(nonnegative: bool) -> None:
+    """A disc of ones on zero, with little weight: the first steps overshoot and come back."""
+    disc = (images(1, 1, 1, 1) * 0 + 1).expand(1, 1, 24, 24).clone()
+    v, u = np.mgrid[:24, :24]
+    disc[0, 0][torch.from_numpy(np.hypot(u - 11.5, v - 11.5) > 8)] = 0
+    A = Projector(ParallelBeam(24, 30))
+    y = A(disc)
+    found = total_variation(A, y, weight=0.3, iterations=2000, tolerance=1e-2, nonnegative=nonnegative)
+    best = total_variation(A, y, weight=0.3, iterations=2000, tolerance=0, nonnegative=nonnegative)
+    assert found.converged.all()
+    assert float(found.objective) <= 1.01 * float(best.objective)
+
+
 def test_tv_scales_with_its_units(A: Projector) -> None:
     y = images(1, 1, *A.sinogram_shape)
     once = total_variation(A, y, weight=0.3, iterations=100, tolerance=0).x
