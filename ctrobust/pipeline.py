@@ -1,9 +1,8 @@
 """Where ingest and store meet: DICOM folders into a store, and the account of every file beside it."""
 
-import json
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -11,40 +10,38 @@ from tempfile import TemporaryDirectory
 from platformdirs import user_cache_path
 
 import ctrobust
+from ctrobust.account import IngestReport, Taken, report_path, taken_from, write_report
 from ctrobust.core.errors import UserError
-from ctrobust.core.files import replacing
 from ctrobust.core.progress import Progress, say
 from ctrobust.core.records import SliceRecord
 from ctrobust.ingest import Pseudonyms, Refused, Scan, find_files, read_slices, scan
 from ctrobust.store import Store, write_store
 
-REPORT_SCHEMA = 1
-
 EMBEDDED_KEY = b"ctrobust embedded data set: none"
 """The phantoms are nobody: with a fixed key their pseudonyms, and so the store, are the same everywhere."""
+INGEST_REVISION = 2
+"""Raised when the same DICOM makes another store, so that an embedded one in the cache is made anew."""
 SIZES = range(16, 4097)
 """What --size may be: from the smallest image a network takes to the largest a scanner makes."""
 
-
-@dataclass(frozen=True)
-class Taken:
-    """A slice that went into the store, without its pixels; `path` is for the terminal and the log alone."""
-
-    path: Path
-    sha256: str
-    patient: str
-    series: str
-    position_mm: float
-    size: tuple[int, int]
-    pixel_mm: tuple[float, float]
+__all__ = ["IngestOptions", "IngestReport", "NothingTakenError", "Taken", "ingest_to_store", "report_path"]
 
 
 @dataclass(frozen=True)
-class IngestReport:
-    """Every file under the folders, once: taken, in the order of the store, or refused."""
+class IngestOptions:
+    """size: resample to (size, size) pixels; pixel_mm: resample to pixels of that size; see `read_slices`.
 
-    taken: tuple[Taken, ...]
-    refused: tuple[Refused, ...]
+    dry_run: read and check everything, write nothing. take_burned_in: take slices whose header says that a name may
+    stand in the pixels. refuse_…: whole series that are not even stacks; by default they are taken, and said to be.
+    """
+
+    size: int | None = None
+    pixel_mm: float | None = None
+    dry_run: bool = False
+    take_burned_in: bool = False
+    refuse_gaps: bool = False
+    refuse_tilt: bool = False
+    refuse_variable: bool = False
 
 
 class NothingTakenError(UserError):
@@ -56,99 +53,133 @@ class NothingTakenError(UserError):
 
 
 def ingest_to_store(
-    folders: Sequence[Path], out: Path, *, size: int | None = None, pseudonyms: Pseudonyms | None = None
+    folders: Sequence[Path],
+    out: Path,
+    options: IngestOptions = IngestOptions(),
+    *,
+    pseudonyms: Pseudonyms | None = None,
 ) -> IngestReport:
     """Ingest DICOM folders into the store `out`, and write `report_path(out)` beside it.
 
-    size: resample to (size, size) pixels over the same field of view. pseudonyms: by default with the user's
-    own key. Holds one slice at a time. Raises UserError on a wrong argument, NothingTakenError where no slice is left.
+    Where `out` is a store already, what is new is added at its end and its own slices stay as they are; the store is
+    as before or complete, never in between. pseudonyms: by default with the user's own key. Holds one slice at a time.
+    Raises UserError on a wrong argument, NothingTakenError where no slice is left.
     """
-    if size is not None and size not in SIZES:
-        raise UserError(f"--size {size}: give a whole number from {SIZES[0]} to {SIZES[-1]}")
-    if out.exists() or out.is_symlink():
-        raise UserError(f"{out}: exists already; choose another name or delete it")
+    if options.size is not None and options.size not in SIZES:
+        raise UserError(f"--size {options.size}: give a whole number from {SIZES[0]} to {SIZES[-1]}")
+    pseudonyms = pseudonyms or Pseudonyms.from_file()
+    before = _existing(out, pseudonyms)
     found = find_files(folders)
-    headers = scan(Progress(found.files, "headers", total=len(found.files)))
-    taken: list[Taken] = []
+    headers = scan(
+        Progress(found.files, "headers", total=len(found.files)),
+        refuse_gaps=options.refuse_gaps,
+        refuse_tilt=options.refuse_tilt,
+        refuse_variable=options.refuse_variable,
+    )
+    notes = tuple(
+        (pseudonyms.series(series.slices[0].series), str(series.geometry)) for series in headers.series
+    )
     refused = [*found.refused, *headers.refused]
-    records = _taken_records(headers, pseudonyms or Pseudonyms.from_file(), size, taken, refused)
+    present, headers = _only_new(headers, before, options, refused)
+    taken: list[Taken] = []
+    records = _taken_records(headers, pseudonyms, options, before, taken, refused)
     first = next(records, None)
-    if first is None:
-        report = IngestReport((), tuple(refused))
+    if first is None and not present:
+        reasons = ", ".join(sorted({entry.reason for entry in refused}))
         raise NothingTakenError(
-            f"{', '.join(map(str, folders))}: nothing could be taken, {len(refused)} files refused "
-            f"({', '.join(sorted({entry.reason for entry in refused}))}); name a folder of CT slices",
-            report,
+            f"{', '.join(map(str, folders))}: nothing could be taken, {len(refused)} files refused ({reasons}); "
+            "name a folder of CT slices",
+            IngestReport((), tuple(refused)),
         )
-    write_store(out, chain([first], records))
-    report = IngestReport(tuple(taken), tuple(refused))
-    _write_report(report, report_path(out))
-    return report
+    if options.dry_run:
+        for _ in records:
+            pass
+    elif first is not None:
+        write_store(out, chain([first], records), onto=out if before else None, key_id=pseudonyms.key_id)
+    if not options.dry_run:
+        write_report(out, refused)
+    return IngestReport(tuple(taken), tuple(refused), present, notes)
 
 
-def report_path(store: Path) -> Path:
-    """STORE.ingest.json for STORE.h5."""
-    return store.with_name(f"{store.name.removesuffix('.h5')}.ingest.json")
+def _existing(out: Path, pseudonyms: Pseudonyms) -> Store | None:
+    """The store to add to, where there is one. Raises UserError where `out` is something else, or another key's."""
+    if not out.exists() and not out.is_symlink():
+        return None
+    store = Store(out)
+    store.close()
+    if store.key_id != pseudonyms.key_id:
+        raise UserError(
+            f"{out}: its pseudonyms were made with another key, so that patients would get second names; give that "
+            "key with --key FILE, or name another store"
+        )
+    return store
+
+
+def _only_new(
+    headers: Scan, before: Store | None, options: IngestOptions, refused: list[Refused]
+) -> tuple[tuple[Path, ...], Scan]:
+    """The paths whose slices are in the store, and the scan of the others, less those refused here."""
+    known = set(before.source_sha256) if before else set()
+    native = options.size is None and options.pixel_mm is None
+    present: list[Path] = []
+    kept = []
+    for series in headers.series:
+        places = zip(series.slices, series.places, strict=True)
+        occupied = {place for header, place in places if header.sha256 in known}
+        slices = []
+        for header, place in zip(series.slices, series.places, strict=True):
+            reason = None
+            if header.sha256 in known:
+                present.append(header.path)
+                continue
+            if header.burned_in and not options.take_burned_in:
+                reason = "a name may be burned into its pixels; --take-burned-in takes it all the same"
+            elif place in occupied:
+                reason = "duplicate: another slice at its position in its series is in the store"
+            elif before and native and header.size != before.image_shape:
+                reason = _misfit(header.size, before.image_shape)
+            if reason:
+                refused.append(Refused(header.path, header.sha256, reason))
+            else:
+                slices.append(header)
+        if slices:
+            kept.append(replace(series, slices=tuple(slices)))
+    return tuple(present), Scan(tuple(kept), ())
 
 
 def _taken_records(
-    headers: Scan, pseudonyms: Pseudonyms, size: int | None, taken: list[Taken], refused: list[Refused]
+    headers: Scan,
+    pseudonyms: Pseudonyms,
+    options: IngestOptions,
+    before: Store | None,
+    taken: list[Taken],
+    refused: list[Refused],
 ) -> Iterator[SliceRecord]:
     """The slices for the writer; what became of each file is noted in `taken` and `refused` on the way."""
-    paths: dict[str, Path] = {}
-    for header in headers.slices:
-        paths.setdefault(header.sha256, header.path)
-    outcomes = read_slices(headers, pseudonyms, size=size)
-    for outcome in Progress(outcomes, "slices", total=len(headers.slices)):
+    outcomes = read_slices(headers, pseudonyms, size=options.size, pixel_mm=options.pixel_mm)
+    pairs = zip(headers.slices, outcomes, strict=True)
+    for header, outcome in Progress(pairs, "slices", total=len(headers.slices)):
         if isinstance(outcome, Refused):
             refused.append(outcome)
+        elif before and outcome.image_hu.shape != before.image_shape:
+            reason = _misfit(outcome.image_hu.shape, before.image_shape)
+            refused.append(Refused(header.path, header.sha256, reason))
         else:
-            taken.append(_without_pixels(outcome, paths[outcome.source_sha256]))
+            taken.append(taken_from(outcome, header.path))
             yield outcome
 
 
-def _without_pixels(record: SliceRecord, path: Path) -> Taken:
-    rows, columns = record.image_hu.shape
-    return Taken(
-        path,
-        record.source_sha256,
-        record.patient,
-        record.series,
-        record.position_mm,
-        (rows, columns),
-        record.pixel_mm,
-    )
-
-
-def _write_report(report: IngestReport, path: Path) -> None:
-    """Files by their SHA-256 alone, the refused in an order that says nothing about their names."""
-    taken = [
-        {
-            "sha256": entry.sha256,
-            "series": entry.series,
-            "patient": entry.patient,
-            "position_mm": entry.position_mm,
-        }
-        for entry in report.taken
-    ]
-    refused = sorted((entry.sha256 or "", entry.reason) for entry in report.refused)
-    content = {
-        "schema": REPORT_SCHEMA,
-        "taken": taken,
-        "refused": [{"sha256": sha256 or None, "reason": reason} for sha256, reason in refused],
-    }
-    try:
-        with replacing(path) as part:
-            part.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-    except OSError as error:
-        raise UserError(f"{path}: cannot be written ({error.strerror}); check the folder") from error
+def _misfit(size: tuple[int, ...], stored: tuple[int, ...]) -> str:
+    own, others = ("x".join(map(str, shape)) for shape in (size, stored))
+    return f"{own} pixels while the store has {others}: give the --size it was made with, or another store"
 
 
 def embedded_store() -> Store:
     """The store of the embedded data set, in the user's cache folder; made on first use, by way of DICOM files."""
     from ctrobust_datasets import synthetic
 
-    path = user_cache_path("ctrobust") / f"synthetic-{synthetic.VERSION}-{ctrobust.__version__}" / "store.h5"
+    name = f"synthetic-{synthetic.VERSION}-{ctrobust.__version__}-{INGEST_REVISION}"
+    path = user_cache_path("ctrobust") / name / "store.h5"
     if not path.exists():
         path.parent.parent.mkdir(parents=True, exist_ok=True)
         with TemporaryDirectory(dir=path.parent.parent) as scratch:

@@ -1,11 +1,12 @@
 """Small CT files as a scanner would write them, each oddity one argument away."""
 
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
-from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, generate_uid
+from pydicom.uid import CTImageStorage, EnhancedCTImageStorage, ExplicitVRLittleEndian, generate_uid
 
 SIZE = 16
 
@@ -55,3 +56,49 @@ def save(dataset: Dataset, path: Path) -> Path:
 def write_ct(path: Path, stored: Any = None, **elements: Any) -> Path:
     """`ct(…)` in a file."""
     return save(ct(stored, **elements), path)
+
+
+def content_of(dataset: Dataset) -> bytes:
+    """The bytes `save` would write."""
+    stream = BytesIO()
+    dataset.save_as(stream, enforce_file_format=True)
+    return stream.getvalue()
+
+
+def enhanced_ct(
+    stored: Any, frames: list[dict[str, dict[str, Any]]], shared: dict[str, dict[str, Any]], **elements: Any
+) -> FileDataset:
+    """An enhanced multi-frame CT: (frames, rows, columns) pixels and, per frame and for all, the functional
+    groups as {"PlanePosition": {"ImagePositionPatient": …}}; what is usual of a slice is not at the top.
+    """
+    bare = (
+        "PixelSpacing",
+        "ImageOrientationPatient",
+        "ImagePositionPatient",
+        "RescaleSlope",
+        "RescaleIntercept",
+    )
+    dataset = ct(
+        stored[0],
+        **{
+            "SOPClassUID": EnhancedCTImageStorage,
+            "ImageType": ["ORIGINAL", "PRIMARY", "VOLUME", "NONE"],
+            **dict.fromkeys(bare),
+            **elements,
+        },
+    )
+    dataset.NumberOfFrames = len(stored)
+    dataset.PixelData = stored.tobytes()
+    dataset.SharedFunctionalGroupsSequence = [_groups(shared)]
+    dataset.PerFrameFunctionalGroupsSequence = [_groups(frame) for frame in frames]
+    return dataset
+
+
+def _groups(content: dict[str, dict[str, Any]]) -> Dataset:
+    groups = Dataset()
+    for name, elements in content.items():
+        item = Dataset()
+        for keyword, value in elements.items():
+            setattr(item, keyword, value)
+        setattr(groups, f"{name}Sequence", [item])
+    return groups

@@ -2,6 +2,7 @@
 
 import argparse
 import importlib
+import signal
 import sys
 from collections.abc import Sequence
 from typing import NoReturn
@@ -15,6 +16,7 @@ VERBS = {
     "split": "divide a store into training, validation and evaluation slices",
     "train": "train by a recipe; `ctrobust-train` is the same",
     "evaluate": "measure a run's worst-case error by projected gradient ascent",
+    "reconstruct": "sinograms or DICOM slices through a run, into a DICOM series",
     "report": "one self-contained page from one or more runs",
     "doctor": "what is installed, what works, and what to do about the rest",
 }
@@ -30,6 +32,8 @@ class OneLineParser(argparse.ArgumentParser):
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Entry point of `ctrobust`."""
+    if arguments is None:
+        _end_on_terminate()
     given = list(sys.argv[1:] if arguments is None else arguments)
     parser = OneLineParser(
         prog="ctrobust",
@@ -44,7 +48,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def train_main() -> int:
     """Entry point of `ctrobust-train`."""
+    _end_on_terminate()
     return run_verb("train", sys.argv[1:], prog="ctrobust-train")
+
+
+def _end_on_terminate() -> None:
+    """SIGTERM ends like Ctrl-C, so that what was begun beside its place is cleared away."""
+
+    def end(*_: object) -> NoReturn:
+        raise SystemExit(128 + signal.SIGTERM)
+
+    signal.signal(signal.SIGTERM, end)
 
 
 def run_verb(verb: str, arguments: Sequence[str], prog: str | None) -> int:

@@ -1,153 +1,185 @@
-"""One file's header into a checked description of its slice, or a refusal with a plain reason."""
+"""One file's header into checked descriptions of its slices, or refusals with a plain reason."""
 
-import math
+from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-from pydicom import FileDataset
-from pydicom.pixels.decoders.base import get_decoder
-from pydicom.uid import UID, EnhancedCTImageStorage
+from pydicom.uid import JPEGBaseline8Bit, JPEGExtended12Bit, JPEGLSNearLossless
 
-from ctrobust.core.files import sha256_of
-from ctrobust.ingest.opening import open_dicom
+from ctrobust.ingest.archives import Source, label_of, open_source
+from ctrobust.ingest.elements import Elements, numbers, optional_number, text, words
+from ctrobust.ingest.frames import frames_of
+from ctrobust.ingest.identity import identity
+from ctrobust.ingest.kind import check_image_type, check_object
+from ctrobust.ingest.layout import Layout, read_layout
+from ctrobust.ingest.opening import DicomFile, open_dicom
+from ctrobust.ingest.orientation import Vector, across, directions
 from ctrobust.ingest.refusal import RefusalError, Refused, refusing
+from ctrobust.ingest.spool import sha256_of_stream
 
-MOST_TILT = math.radians(45)
-"""A normal further than this from the body's axis is a coronal, sagittal or oblique view, not a scanned slice."""
+FARTHEST_MM = 1e5
+"""Beyond any table's travel; sums of such numbers stay finite."""
+LOSSY = (JPEGBaseline8Bit, JPEGExtended12Bit, JPEGLSNearLossless)
+
+
+@dataclass(frozen=True)
+class Traits:
+    """What slices of one series must agree in, besides their size, spacing and orientation; see `grouping`."""
+
+    frame_of_reference: str
+    kernel: str
+    kvp: str
+    flavour: tuple[str, ...]
+    phase: tuple[str, str]
+    acquisition: str
+    trigger: str
 
 
 @dataclass(frozen=True)
 class SliceHeader:
     """A slice that may be taken. `patient`, `series`, `instance` are the source's own and stay in ingest.
 
+    path         for the terminal and the log; a member of an archive reads archive.zip!member
+    sha256       of the file, or of the member of the archive
+    frame        which of the file's frames, counted from 0
     size         (rows, columns)
     pixel_mm     (row spacing, column spacing)
+    corner_mm    centre of the first pixel, patient's axes
+    orientation  unit vectors along a row and along a column
     position_mm  along the normal of the slice
+    tilt_deg     GantryDetectorTilt, 0 where it is not given
+    lossy        compressed with loss at some time
+    burned_in    BurnedInAnnotation is YES
     """
 
     path: Path
     sha256: str
+    source: Source = field(repr=False)
+    frame: int
     size: tuple[int, int]
     pixel_mm: tuple[float, float]
+    corner_mm: Vector
+    orientation: Vector
     position_mm: float
+    tilt_deg: float
+    bits_stored: int
+    lossy: bool
+    derived: bool
+    burned_in: bool
+    traits: Traits = field(repr=False)
     patient: str = field(repr=False)
     series: str = field(repr=False)
     instance: str = field(repr=False)
 
+    @property
+    def normal(self) -> Vector:
+        """Unit vector across the slice."""
+        return across(self.orientation[:3], self.orientation[3:])
 
-def read_header(path: Path) -> SliceHeader | Refused:
-    """Read a file up to its pixels and check what can be checked without them; never raises for its content."""
-    sha256 = None
+
+def read_headers(source: Source) -> list[SliceHeader | Refused]:
+    """Read a file up to its pixels and check what can be checked without them, frame by frame; never raises
+    for its content. A file without any slice to take is refused once for each reason.
+    """
+    path, sha256 = label_of(source), None
     try:
-        with refusing("damaged DICOM"):
-            sha256 = sha256_of(path)
-            with path.open("rb") as stream:
-                dataset = open_dicom(stream, pixels=False)
-            return _checked(dataset, path, sha256)
+        with refusing("damaged DICOM"), open_source(source) as stream:
+            sha256 = sha256_of_stream(stream)
+            file = open_dicom(stream)
+            # From here on nothing is read from the stream, but values are parsed when asked for.
+            return _summed_up(list(_described(file, source, sha256)))
     except RefusalError as refusal:
-        return Refused(path, sha256, refusal.reason, refusal.detail)
+        return [Refused(path, sha256, refusal.reason, refusal.detail)]
 
 
-def _checked(dataset: FileDataset, path: Path, sha256: str) -> SliceHeader:
-    _check_kind(dataset)
-    _check_pixel_layout(dataset)
-    _check_decoder(dataset.file_meta.TransferSyntaxUID)
-    _check_rescale(dataset)
-    row_mm, column_mm = _numbers(dataset, "PixelSpacing", 2)
+def _described(file: DicomFile, source: Source, sha256: str) -> Iterator[SliceHeader | Refused]:
+    check_object(file.dataset, text(file.dataset.file_meta, "MediaStorageSOPClassUID"))
+    if "SharedFunctionalGroupsSequence" not in file.dataset:
+        check_image_type(file.dataset)
+    layout = read_layout(file)
+    names = identity(file.dataset, sha256)
+    frames = frames_of(file.dataset, layout.frames)
+    for number, frame in enumerate(frames):
+        try:
+            with refusing("damaged DICOM"):
+                yield _slice(file, layout, frame, number, source, sha256, names)
+        except RefusalError as refusal:
+            detail = f"frame {number + 1}: {refusal.detail}" if len(frames) > 1 else refusal.detail
+            yield Refused(label_of(source), sha256, refusal.reason, detail)
+
+
+def _slice(
+    file: DicomFile,
+    layout: Layout,
+    frame: Elements,
+    number: int,
+    source: Source,
+    sha256: str,
+    names: tuple[str, str, str],
+) -> SliceHeader:
+    check_image_type(frame)
+    _check_rescale(frame)
+    row_mm, column_mm = numbers(frame, "PixelSpacing", 2)
     if not (row_mm > 0 and column_mm > 0):
         raise RefusalError("PixelSpacing is not positive")
-    patient, series, instance = _identity(dataset, sha256)
+    corner_mm, (along_row, along_column) = numbers(frame, "ImagePositionPatient", 3), directions(frame)
+    if max(row_mm, column_mm, *map(abs, corner_mm)) > FARTHEST_MM:
+        raise RefusalError("PixelSpacing or ImagePositionPatient beyond any scanner")
+    patient, series, instance = names
     return SliceHeader(
-        path=path,
+        path=label_of(source),
         sha256=sha256,
-        size=(int(dataset.Rows), int(dataset.Columns)),
+        source=source,
+        frame=number,
+        size=(layout.rows, layout.columns),
         pixel_mm=(row_mm, column_mm),
-        position_mm=float(np.dot(_numbers(dataset, "ImagePositionPatient", 3), _normal(dataset))),
+        corner_mm=corner_mm,
+        orientation=along_row + along_column,
+        position_mm=sum(a * b for a, b in zip(corner_mm, across(along_row, along_column), strict=True)),
+        tilt_deg=optional_number(frame, "GantryDetectorTilt") or 0.0,
+        bits_stored=layout.bits_stored,
+        lossy=text(frame, "LossyImageCompression") == "01"
+        or file.dataset.file_meta.TransferSyntaxUID in LOSSY,
+        derived="DERIVED" in words(frame, "ImageType"),
+        burned_in=text(frame, "BurnedInAnnotation").upper() == "YES",
+        traits=_traits(frame),
         patient=patient,
         series=series,
-        instance=instance,
+        instance=f"{instance}/{number}",
     )
 
 
-def _check_kind(dataset: FileDataset) -> None:
-    modality = _text(dataset, "Modality")
-    if modality != "CT":
-        raise RefusalError("not CT", f"Modality {modality}" if modality else "no Modality")
-    if "LOCALIZER" in _text(dataset, "ImageType").upper():
-        raise RefusalError("localizer, not a slice")
-    frames = int(dataset.get("NumberOfFrames") or 1)
-    if frames > 1 or _text(dataset, "SOPClassUID") == EnhancedCTImageStorage:
-        raise RefusalError("multi-frame files are not read yet; export it as single slices")
-
-
-def _check_pixel_layout(dataset: FileDataset) -> None:
-    if not all(dataset.get(keyword) for keyword in ("Rows", "Columns", "BitsAllocated")):
-        raise RefusalError("no pixels")
-    # MONOCHROME1 is about display alone (low values white): the way from stored value to HU is the same.
-    if _text(dataset, "PhotometricInterpretation") not in ("MONOCHROME1", "MONOCHROME2"):
-        raise RefusalError("not a greyscale image")
-
-
-def _check_decoder(syntax: UID) -> None:
-    try:
-        decoder = get_decoder(syntax)
-    except NotImplementedError:
-        raise RefusalError("its transfer syntax cannot be decoded", syntax.name) from None
-    if not decoder.is_available:
-        needs = "; ".join(line.partition(" requires ")[2] for line in decoder.missing_dependencies)
-        raise RefusalError(f"no decoder installed for {syntax.name}", f"install one of: {needs}")
-
-
-def _check_rescale(dataset: FileDataset) -> None:
-    (slope,), _ = _numbers(dataset, "RescaleSlope", 1), _numbers(dataset, "RescaleIntercept", 1)
+def _check_rescale(frame: Elements) -> None:
+    (slope,), _ = numbers(frame, "RescaleSlope", 1), numbers(frame, "RescaleIntercept", 1)
     if slope == 0:
         raise RefusalError("RescaleSlope is zero")
-    if _text(dataset, "RescaleType") not in ("", "HU"):
-        raise RefusalError("RescaleType is not HU", _text(dataset, "RescaleType"))
+    if text(frame, "RescaleType") not in ("", "HU"):
+        raise RefusalError("RescaleType is not HU", text(frame, "RescaleType"))
 
 
-def _normal(dataset: FileDataset) -> NDArray[np.float64]:
-    along_row, along_column = np.reshape(_numbers(dataset, "ImageOrientationPatient", 6), (2, 3))
-    normal = np.cross(along_row, along_column)
-    lengths = np.linalg.norm([along_row, along_column, normal], axis=1)
-    if not np.allclose(lengths, 1, atol=0.01):
-        raise RefusalError("ImageOrientationPatient is not two perpendicular directions")
-    if abs(normal[2]) < math.cos(MOST_TILT):
-        raise RefusalError("not an axial slice")
-    unit: NDArray[np.float64] = normal / lengths[2]
-    return unit
-
-
-def _identity(dataset: FileDataset, sha256: str) -> tuple[str, str, str]:
-    """(patient, series, instance). Without a patient's ID the study stands for the patient, then the series,
-    then the file: two nameless patients must never become one. Each kind has its own prefix, so that an ID
-    cannot meet a UID; the series is the patient's, so that a careless export cannot join two patients.
-    """
-    study, series, instance = (
-        _text(dataset, keyword) for keyword in ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID")
+def _traits(frame: Elements) -> Traits:
+    # A note of compression with loss makes no other kind of image.
+    flavour = [value.upper() for value in words(frame, "ImageType")[2:] if "LOSSY" not in value.upper()]
+    return Traits(
+        frame_of_reference=text(frame, "FrameOfReferenceUID"),
+        kernel=text(frame, "ConvolutionKernel"),
+        kvp=f"{optional_number(frame, 'KVP') or 0:g}",
+        flavour=tuple(flavour),
+        phase=(text(frame, "TemporalPositionIdentifier"), text(frame, "NominalPercentageOfCardiacPhase")),
+        acquisition=text(frame, "AcquisitionNumber"),
+        trigger=text(frame, "TriggerTime"),
     )
-    fallbacks = [
-        ("id", _text(dataset, "PatientID")),
-        ("study", study),
-        ("series", series),
-        ("file", sha256),
+
+
+def _summed_up(outcomes: list[SliceHeader | Refused]) -> list[SliceHeader | Refused]:
+    """Where no frame may be taken, one refusal for each reason in place of hundreds."""
+    refused = [outcome for outcome in outcomes if isinstance(outcome, Refused)]
+    if len(refused) < len(outcomes) or len(outcomes) == 1:
+        return outcomes
+    counts = Counter(entry.reason for entry in refused)
+    first = {entry.reason: entry for entry in reversed(refused)}
+    return [
+        Refused(entry.path, entry.sha256, reason, f"{counts[reason]} frames, {entry.detail}")
+        for reason, entry in first.items()
     ]
-    patient = next(f"{kind}/{value}" for kind, value in fallbacks if value)
-    return patient, f"{patient}/{study}/{series}", instance or sha256
-
-
-def _text(dataset: FileDataset, keyword: str) -> str:
-    value = dataset.get(keyword)
-    return "" if value is None else str(value).strip(" \0")
-
-
-def _numbers(dataset: FileDataset, keyword: str, count: int) -> list[float]:
-    value = dataset.get(keyword)
-    if value is None or value == "":
-        raise RefusalError(f"no {keyword}")
-    numbers = np.atleast_1d(np.asarray(value, dtype=np.float64))
-    if numbers.shape != (count,) or not np.isfinite(numbers).all():
-        raise RefusalError(f"{keyword} is unusable")
-    return [float(number) for number in numbers]

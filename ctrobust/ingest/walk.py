@@ -1,4 +1,4 @@
-"""Every file under the folders given, none skipped in silence."""
+"""Every file under the folders given, and in the archives there, none skipped in silence."""
 
 import os
 import stat
@@ -7,30 +7,39 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ctrobust.core.errors import UserError
+from ctrobust.ingest.archives import Shelf, Source, expand
 from ctrobust.ingest.refusal import Refused
 
 
 @dataclass(frozen=True)
 class Found:
-    """What lies under the folders: files to look into, and entries that are no files or cannot be reached."""
+    """What lies under the folders: files to look into, and entries that are no files or cannot be reached.
 
-    files: tuple[Path, ...]
+    A member of an archive stands for itself; the archive is named only where it cannot be opened.
+    """
+
+    files: tuple[Source, ...]
     refused: tuple[Refused, ...]
 
 
 def find_files(folders: Iterable[Path]) -> Found:
-    """Regular files under the folders, at any depth; overlapping folders give each file once.
+    """Regular files under the folders, at any depth, and in archives; overlapping folders give each file once.
 
-    Raises UserError where a folder is missing, is no folder, or where there is no file at all.
+    Raises UserError where a folder is missing, is no folder, or where there is nothing at all.
     """
     folders = list(folders)
     for folder in folders:
         _check(folder)
-    entries = list(_walk(folders, set()))
-    files = tuple(entry for entry in entries if isinstance(entry, Path))
-    if not files:
+    shelf = Shelf()
+    entries: list[Source | Refused] = []
+    for entry in _walk(folders):
+        entries.extend([entry] if isinstance(entry, Refused) else expand(entry, shelf))
+    if not entries:
         raise UserError(f"{', '.join(map(str, folders))}: no files in there; name a folder that holds DICOM")
-    return Found(files, tuple(entry for entry in entries if isinstance(entry, Refused)))
+    return Found(
+        tuple(entry for entry in entries if not isinstance(entry, Refused)),
+        tuple(entry for entry in entries if isinstance(entry, Refused)),
+    )
 
 
 def _check(folder: Path) -> None:
@@ -40,9 +49,14 @@ def _check(folder: Path) -> None:
         raise UserError(f"{folder}: not a folder; name the folder that holds the DICOM files")
 
 
-def _walk(folders: Iterable[Path], seen: set[tuple[int, int]]) -> Iterator[Path | Refused]:
-    """`seen`: device and inode of the folders walked, so that links cannot lead round in circles."""
-    for folder in folders:
+def _walk(folders: Iterable[Path]) -> Iterator[Path | Refused]:
+    """A stack, not recursion: folders can lie deeper than Python's. Each is walked once, by device and inode,
+    so that links cannot lead round in circles.
+    """
+    seen: set[tuple[int, int]] = set()
+    waiting = list(folders)[::-1]
+    while waiting:
+        folder = waiting.pop()
         try:
             status = folder.stat()
             entries = sorted(folder.iterdir())
@@ -52,10 +66,13 @@ def _walk(folders: Iterable[Path], seen: set[tuple[int, int]]) -> Iterator[Path 
         if (status.st_dev, status.st_ino) in seen:
             continue
         seen.add((status.st_dev, status.st_ino))
-        yield from _sort_out(entries, seen)
+        inner: list[Path] = []
+        yield from _sort_out(entries, inner)
+        waiting.extend(reversed(inner))
 
 
-def _sort_out(entries: Iterable[Path], seen: set[tuple[int, int]]) -> Iterator[Path | Refused]:
+def _sort_out(entries: Iterable[Path], inner: list[Path]) -> Iterator[Path | Refused]:
+    """The files among the entries; folders go to `inner`."""
     for entry in entries:
         try:
             mode = os.stat(entry).st_mode  # noqa: PTH116 - follows links; a broken one raises
@@ -63,7 +80,7 @@ def _sort_out(entries: Iterable[Path], seen: set[tuple[int, int]]) -> Iterator[P
             yield Refused(entry, None, "cannot be read", error.strerror or "")
             continue
         if stat.S_ISDIR(mode):
-            yield from _walk([entry], seen)
+            inner.append(entry)
         elif stat.S_ISREG(mode):
             yield entry
         else:

@@ -24,6 +24,7 @@ class Store:
     pixel_mm       (N, 2) row and column spacing of the images
     source_sha256  N hex digests
     schema, created_by   by what it was written
+    key_id         which key its pseudonyms are of, "" where none is said
 
     May be pickled and used after a fork: every process opens the file for itself. Close it, or use `with`.
     """
@@ -34,6 +35,7 @@ class Store:
         self._process = -1
         with open_store(self.path) as store:
             self.schema = int(store.attrs[schema.SCHEMA_ATTRIBUTE])
+            self.key_id = str(store.attrs.get(schema.KEY_ID_ATTRIBUTE, ""))
             self.created_by = str(store.attrs[schema.CREATED_BY_ATTRIBUTE])
             self.image_shape: tuple[int, int] = tuple(store[schema.IMAGE].shape[1:])
             self.patients = _text(store[schema.PATIENT])

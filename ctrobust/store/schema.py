@@ -20,6 +20,8 @@ COLUMNS = (PATIENT, SERIES, POSITION_MM, PIXEL_MM, SOURCE_SHA256)
 SCHEMA_ATTRIBUTE = "schema"
 CREATED_BY_ATTRIBUTE = "created_by"
 CREATED_BY = f"ctrobust {__version__}"
+KEY_ID_ATTRIBUTE = "pseudonym_key_id"
+"""Which key the pseudonyms are of, not the key; absent where they are nobody's."""
 COLUMNS_SHA256_ATTRIBUTE = "columns_sha256"
 """Images carry their filter's checksum; the columns beside them have none of their own."""
 

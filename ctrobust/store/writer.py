@@ -28,12 +28,14 @@ FORMAT = ("earliest", "v110")
 Described = list[tuple[str, str, float, tuple[float, float], str]]
 
 
-def write_store(path: Path, records: Iterable[SliceRecord], *, onto: Path | None = None) -> int:
+def write_store(
+    path: Path, records: Iterable[SliceRecord], *, onto: Path | None = None, key_id: str = ""
+) -> int:
     """Write a store beside `path` and move it into place once complete; returns the number of slices.
 
-    onto: a store to begin with, whose slices keep their places; `path` itself to add to it. Holds one image at a
-    time. Raises ValueError where there is no record, or one that a store cannot hold (another shape or dtype than the
-    first, not finite, below −1024); UserError where the disk refuses.
+    onto: a store to begin with, whose slices keep their places; `path` itself to add to it. key_id: which key the
+    pseudonyms are of. Holds one image at a time. Raises ValueError where there is no record, or one that a store cannot
+    hold (another shape or dtype than the first, not finite, below −1024); UserError where the disk refuses.
     """
     try:
         with replacing(path) as part:
@@ -42,6 +44,8 @@ def write_store(path: Path, records: Iterable[SliceRecord], *, onto: Path | None
             with h5py.File(part, "w" if onto is None else "r+", libver=FORMAT) as store:
                 store.attrs[schema.SCHEMA_ATTRIBUTE] = schema.SCHEMA
                 store.attrs[schema.CREATED_BY_ATTRIBUTE] = schema.CREATED_BY
+                if key_id:
+                    store.attrs[schema.KEY_ID_ATTRIBUTE] = key_id
                 return _write_slices(store, records)
     except OSError as error:
         raise UserError(

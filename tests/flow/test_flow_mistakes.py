@@ -60,7 +60,7 @@ MISTAKES = {
     "ingest: no folder": (["ingest", "nope", "--out", "new.h5"], "nope"),
     "ingest: no DICOM": (["ingest", "results", "--out", "new.h5"], "results"),
     "ingest: empty": (["ingest", "empty", "--out", "new.h5"], "empty"),
-    "ingest: out exists": (["ingest", "results", "--out", "store.h5"], "store.h5"),
+    "ingest: out is no store": (["ingest", "results", "--out", "notes.txt"], "notes.txt"),
     "ingest: log over the store": (["ingest", "results", "--out", "n.h5", "--log", "n.h5"], "n.h5"),
     "ingest: paths over the JSON": (
         ["ingest", "results", "--out", "n.h5", "--log", "n.ingest.json"],

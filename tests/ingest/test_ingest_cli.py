@@ -94,7 +94,7 @@ def test_size_takes_what_is_otherwise_refused(folder, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [
-        (["{in}", "--out", "{tmp}/there.h5"], r"there\.h5: exists already; choose another name or delete it"),
+        (["{in}", "--out", "{tmp}/there.h5"], r"there\.h5: not an HDF5 file"),
         (["{in}", "--out", "{tmp}/a.h5", "--log", "{tmp}/there.h5"], r"there\.h5: exists already"),
         (["{tmp}/nowhere", "--out", "{tmp}/a.h5"], r"nowhere: no such folder"),
         (["{in}/README", "--out", "{tmp}/a.h5"], r"README: not a folder"),

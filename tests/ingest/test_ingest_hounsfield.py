@@ -1,13 +1,22 @@
 """Stored values into HU: padding before the rescale, both signs, every number per slice."""
 
+from io import BytesIO
+
 import numpy as np
 import pytest
-from dicom_files import ct
+from dicom_files import content_of, ct
 from pydicom.pixels.processing import apply_rescale
 
-from ctrobust.ingest.hounsfield import hounsfield
+from ctrobust.ingest.hounsfield import hounsfield as hounsfield_of
+from ctrobust.ingest.layout import read_layout
+from ctrobust.ingest.opening import open_dicom
 
 RAMP = np.linspace(0, 3000, 256).astype(np.int16).reshape(16, 16)
+
+
+def hounsfield(dataset):
+    file = open_dicom(BytesIO(content_of(dataset)))
+    return hounsfield_of(file, read_layout(file))
 
 
 @pytest.mark.parametrize("slope", [1, 2.0002442, 0.5])

@@ -6,7 +6,7 @@ import pytest
 from pydicom.pixels.processing import apply_rescale
 
 from ctrobust.core.files import sha256_of
-from ctrobust.ingest import Pseudonyms, read_slices, scan
+from ctrobust.ingest import Pseudonyms
 from ctrobust.pipeline import ingest_to_store
 from ctrobust.store import Store
 
@@ -58,23 +58,3 @@ def test_awkward_files_are_all_accounted_for(shared, tmp_path):
     files = sorted(path for path in folder.rglob("*") if path.is_file())
     assert sorted(entry.path for entry in (*report.taken, *report.refused)) == files
     assert sum("philips" in str(entry.path) for entry in report.taken) == 12
-
-
-def test_lossless_syntaxes_hold_the_same_slice(shared, tmp_path):
-    """One at a time, since together they are duplicates; a syntax without its decoder is refused by name."""
-    images, refused = [], []
-    for path in lossless_ct(shared("dicom") / "cornerstone_syntaxes"):
-        headers = scan([path])
-        refused += headers.refused
-        images += [outcome.image_hu for outcome in read_slices(headers, PSEUDONYMS)]
-    assert len(images) >= 7
-    assert all(entry.reason.startswith("no decoder installed for JPEG") for entry in refused)
-    for image_hu in images[1:]:
-        np.testing.assert_array_equal(image_hu, images[0])
-
-
-def lossless_ct(folder):
-    for path in sorted(folder.glob("CTImage*")):
-        # The lossy copies of the slice say so.
-        if pydicom.dcmread(path, stop_before_pixels=True).get("LossyImageCompression", "00") == "00":
-            yield path
