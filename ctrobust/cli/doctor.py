@@ -10,7 +10,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from ctrobust.operators.examination import Examination
@@ -38,19 +38,6 @@ MODULES = {
     "python-gdcm": "gdcm",
 }
 """What a distribution is imported as, where that is not its name."""
-
-UID = "1.2.840.10008.1.2"
-CODECS = {
-    "uncompressed": (UID, f"{UID}.1", f"{UID}.2", f"{UID}.1.99"),
-    "RLE": (f"{UID}.5",),
-    "JPEG, 8 bits": (f"{UID}.4.50",),
-    "JPEG, 12 bits": (f"{UID}.4.51",),
-    "JPEG lossless": (f"{UID}.4.57", f"{UID}.4.70"),
-    "JPEG-LS": (f"{UID}.4.80", f"{UID}.4.81"),
-    "JPEG 2000": (f"{UID}.4.90", f"{UID}.4.91"),
-    "HTJ2K": (f"{UID}.4.201", f"{UID}.4.202", f"{UID}.4.203"),
-}
-"""The transfer syntaxes that CT comes in."""
 
 CUDA_12 = "`pip install nvidia-cuda-runtime-cu12 nvidia-cufft-cu12`"
 CURES = {
@@ -215,26 +202,13 @@ def _row(name: str, examined: "Examination") -> str:
 def _codecs() -> Iterator[str]:
     from pydicom.pixels.decoders.base import get_decoder
 
+    from ctrobust.ingest.codecs import CODECS, cure, reads
+
     for distribution in filter(_version, FOR_CODECS):
         yield f"{distribution:20}{_package(distribution)[1]}"
     for name, syntaxes in CODECS.items():
-        lacking = [decoder for decoder in map(get_decoder, syntaxes) if not _reads(decoder)]
-        yield f"{name:20}{'no -> ' + _decoder_cure(lacking[0]) if lacking else 'yes'}"
-
-
-def _reads(decoder: Any) -> bool:
-    # Pillow offers itself for 12 bits too, and then refuses.
-    twelve_bits = decoder.UID in CODECS["JPEG, 12 bits"]
-    return bool(decoder.is_available and not (twelve_bits and decoder.available_plugins == ("pillow",)))
-
-
-def _decoder_cure(decoder: Any) -> str:
-    """`pip install …` out of pydicom's "pylibjpeg - requires pylibjpeg>=2.0 and pylibjpeg-libjpeg>=2.1"."""
-    ways = sorted(decoder.missing_dependencies, key=lambda way: not way.startswith("pylibjpeg"))
-    wanted = re.findall(r"[\w-]+>=[\w.]+", ways[0]) if ways else []
-    return (
-        "`pip install " + " ".join(f"'{package}'" for package in wanted) + "`" if wanted else "; ".join(ways)
-    )
+        lacking = [decoder for decoder in map(get_decoder, syntaxes) if not reads(decoder)]
+        yield f"{name:20}{'no -> ' + cure(lacking[0]) if lacking else 'yes'}"
 
 
 def _cache() -> Iterator[str]:

@@ -15,6 +15,7 @@ import torch
 from ctrobust.cli import doctor
 from ctrobust.cli.main import main
 from ctrobust.core.geometry import Geometry
+from ctrobust.ingest import codecs
 from ctrobust.operators import examination
 from ctrobust.operators.backends import BACKENDS
 from ctrobust.operators.backends.matrix import MatrixBackend
@@ -97,7 +98,7 @@ def test_a_sound_installation(fresh: Doctor) -> None:
             assert float(re.search(r"gap (\S+),", row)[1]) < 1e-6
             assert 0 < float(re.search(r"error (\S+)%", row)[1]) < 1
     assert all("takes numba" in row for row in rows(said, "auto"))
-    for word in ("ctrobust", "python", *doctor.NEEDED, *doctor.FOR_BACKENDS, "CPU", "CUDA", *doctor.CODECS):
+    for word in ("ctrobust", "python", *doctor.NEEDED, *doctor.FOR_BACKENDS, "CPU", "CUDA", *codecs.CODECS):
         assert re.search(rf"^  {re.escape(word)}  ", said, re.MULTILINE), word
     assert re.search(r"^  ctrobust  .*, [\d.]+ MB$", said, re.MULTILINE)
 
@@ -245,16 +246,16 @@ def test_a_message_that_says_the_cure_stands_alone() -> None:
 
 def test_pillow_alone_does_not_read_12_bits() -> None:
     """pydicom counts it among the decoders; asked to decode, it refuses."""
-    (twelve,), (eight,) = doctor.CODECS["JPEG, 12 bits"], doctor.CODECS["JPEG, 8 bits"]
+    (twelve,), (eight,) = codecs.CODECS["JPEG, 12 bits"], codecs.CODECS["JPEG, 8 bits"]
     lacking = [
         "gdcm - requires gdcm>=3.0.10",
         "pylibjpeg - requires pylibjpeg>=2.0 and pylibjpeg-libjpeg>=2.1",
     ]
     parts = {"is_available": True, "available_plugins": ("pillow",), "missing_dependencies": lacking}
-    assert doctor._reads(SimpleNamespace(UID=eight, **parts))
-    assert not doctor._reads(SimpleNamespace(UID=twelve, **parts))
-    assert doctor._reads(SimpleNamespace(UID=twelve, **(parts | {"available_plugins": ("gdcm", "pillow")})))
-    cure = doctor._decoder_cure(SimpleNamespace(UID=twelve, **parts))
+    assert codecs.reads(SimpleNamespace(UID=eight, **parts))
+    assert not codecs.reads(SimpleNamespace(UID=twelve, **parts))
+    assert codecs.reads(SimpleNamespace(UID=twelve, **(parts | {"available_plugins": ("gdcm", "pillow")})))
+    cure = codecs.cure(SimpleNamespace(UID=twelve, **parts))
     assert cure == "`pip install 'pylibjpeg>=2.0' 'pylibjpeg-libjpeg>=2.1'`"
 
 

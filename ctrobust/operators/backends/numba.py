@@ -33,20 +33,20 @@ class NumbaBackend:
     def forward(self, x: Tensor) -> Tensor:
         y = x.new_empty(len(x), 1, *self._geometry.sinogram_shape)
         for group, width in groups(len(x)):
-            self._project(x[group, 0], y[group, 0], width)
+            y[group, 0] = self._project(x[group, 0], width)
         return y
 
     def adjoint(self, y: Tensor) -> Tensor:
         x = y.new_empty(len(y), 1, *self._geometry.image_shape)
         for group, width in groups(len(y)):
-            self._backproject(y[group, 0], x[group, 0], width)
+            x[group, 0] = self._backproject(y[group, 0], width)
         return x
 
-    def _project(self, x: Tensor, y: Tensor, width: int) -> None:
+    def _project(self, x: Tensor, width: int) -> Tensor:
         rows, columns = self._geometry.image_shape
         image = x.new_zeros(rows + 2, columns + 2, width)
         image[1:-1, 1:-1, : len(x)] = x.permute(1, 2, 0)
-        sinogram = y.new_empty(*y.shape[1:], width)
+        sinogram = x.new_empty(*self._geometry.sinogram_shape, width)
         flat_image, flat_sinogram = image.view(-1).numpy(), sinogram.view(-1).numpy()
         rays, like = len(self._rays.start), (0,) * width
 
@@ -54,13 +54,13 @@ class NumbaBackend:
             march.project(self._rays, flat_image, columns, flat_sinogram, *bounds, like)
 
         threads.each(part, threads.parts(rays, min(8 * threads.count(), self._most_parts)))
-        y.copy_(sinogram[..., : len(x)].permute(2, 0, 1))
+        return sinogram[..., : len(x)].permute(2, 0, 1)
 
-    def _backproject(self, y: Tensor, x: Tensor, width: int) -> None:
+    def _backproject(self, y: Tensor, width: int) -> Tensor:
         rows, columns = self._geometry.image_shape
         sinogram = y.new_zeros(*y.shape[1:], width)
         sinogram[..., : len(y)] = y.permute(1, 2, 0)
-        image = x.new_zeros(rows + 2, columns + 2, width)
+        image = y.new_zeros(rows + 2, columns + 2, width)
         flat_image, flat_sinogram = image.view(-1).numpy(), sinogram.view(-1).numpy()
         like = (0,) * width
         # Each thread owns some rows while the rays that step over rows write, then some columns for the others.
@@ -70,7 +70,7 @@ class NumbaBackend:
                 march.backproject(self._rays, flat_sinogram, flat_image, columns, over_rows, *bounds, like)
 
             threads.each(part, threads.parts(steps, min(threads.count(), self._most_parts)))
-        x.copy_(image[1:-1, 1:-1, : len(y)].permute(2, 0, 1))
+        return image[1:-1, 1:-1, : len(y)].permute(2, 0, 1)
 
 
 def groups(batch: int) -> Iterator[tuple[slice, int]]:
