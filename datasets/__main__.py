@@ -3,16 +3,15 @@
 import argparse
 import importlib
 import sys
-from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from ctrobust.cli.main import OneLineParser
+from ctrobust.cli.refusals import refused_lines
 from ctrobust.core.errors import UserError
 from ctrobust.ingest.refusal import Refused
 
 from .filling import Account, fill_store
-from .sources import account_of
 
 LAYOUTS = {
     "lodopab": "LoDoPaB-CT as unpacked from Zenodo: ground_truth_*.hdf5",
@@ -28,9 +27,6 @@ ELSEWHERE = {
     "celeba": "CelebA is no CT: read it in Python with ctrobust_datasets.celeba.faces",
     "synthetic": "the embedded data set is written by `python -m ctrobust_datasets.synthetic OUT`",
 }
-
-MOST_NAMES = 20
-"""Refused files shown for one reason."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -64,30 +60,24 @@ def _read(layout: str, given: Sequence[str]) -> int:
     try:
         account = fill_store(module.records(refuse=refused.append, **options), out, size=size)
     except UserError as mistake:
-        _tell_refused(refused)
+        _tell(refused_lines(refused))
         print(f"{parser.prog}: {mistake}", file=sys.stderr)
         return 2
-    _tell_taken(account)
-    _tell_refused(refused)
+    _tell(_taken_lines(account))
+    _tell(refused_lines(refused))
     print(f"\n{out}: {sum(account.slices.values())} slices, {account.patients} patients")
     return 0
 
 
-def _tell_taken(account: Account) -> None:
-    print(f"{'patient':20}{'series':20}{'slices':>7}")
+def _taken_lines(account: Account) -> Iterator[str]:
+    yield f"{'patient':20}{'series':20}{'slices':>7}"
     for (patient, series), slices in account.slices.items():
-        print(f"{patient:20}{series:20}{slices:7}")
+        yield f"{patient:20}{series:20}{slices:7}"
 
 
-def _tell_refused(refused: Sequence[Refused]) -> None:
-    reasons: defaultdict[str, list[str]] = defaultdict(list)
-    for entry in refused:
-        reasons[entry.reason].append(account_of(entry))
-    for reason, lines in sorted(reasons.items()):
-        print(f"\nrefused, {reason}: {len(lines)}")
-        print("\n".join(f"  {line}" for line in lines[:MOST_NAMES]))
-        if len(lines) > MOST_NAMES:
-            print(f"  ... and {len(lines) - MOST_NAMES} more")
+def _tell(lines: Iterable[str]) -> None:
+    for line in lines:
+        print(line)
 
 
 if __name__ == "__main__":

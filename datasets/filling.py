@@ -1,18 +1,15 @@
 """A reader's records into a store, and the account of what went in."""
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import chain
 from pathlib import Path
 
 from ctrobust.core.errors import UserError
 from ctrobust.core.records import SliceRecord
+from ctrobust.ingest.canvas import Canvas
+from ctrobust.pipeline import SIZES
 from ctrobust.store import write_store
-
-from .slices import resized
-
-SIZES = range(16, 4097)
-"""What `size` may be: from the smallest image a network takes to the largest a scanner makes."""
 
 
 @dataclass
@@ -35,7 +32,9 @@ def fill_store(records: Iterable[SliceRecord], out: Path, *, size: int | None = 
     if size is not None and size not in SIZES:
         raise UserError(f"--size {size}: give a whole number from {SIZES[0]} to {SIZES[-1]}")
     if out.exists() or out.is_symlink():
-        raise UserError(f"{out}: exists already; choose another name or delete it")
+        raise UserError(
+            f"{out}: exists already, and nothing is added to it; choose another name, or delete it to read all again"
+        )
     account = Account()
     counted = _counted(records, size, account)
     first = next(counted, None)
@@ -58,4 +57,9 @@ def _counted(records: Iterable[SliceRecord], size: int | None, account: Account)
         shape = found
         key = (record.patient, record.series)
         account.slices[key] = account.slices.get(key, 0) + 1
-        yield record if size is None else resized(record, size)
+        yield record if size is None else _on_canvas(record, Canvas(size, None))
+
+
+def _on_canvas(record: SliceRecord, canvas: Canvas) -> SliceRecord:
+    image_hu, pixel_mm = canvas.fit(record.image_hu, record.pixel_mm)
+    return replace(record, image_hu=image_hu, pixel_mm=pixel_mm)

@@ -1,7 +1,7 @@
 """From a volume in HU, however it was stored, to the records of a store."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ctrobust.core.grid import regrid
 from ctrobust.core.progress import Progress
 from ctrobust.core.records import SliceRecord
 from ctrobust.core.units import PADDING_HU
@@ -94,12 +93,3 @@ def checked_hu(values: NDArray[Any], *, air: bool = True) -> NDArray[np.float32]
     # In float64 and buffered: a volume is large, and must be rounded only once.
     np.maximum(values, PADDING_HU, out=image_hu, dtype=np.float64, casting="unsafe")
     return image_hu
-
-
-def resized(record: SliceRecord, size: int) -> SliceRecord:
-    """The slice on (size, size) square pixels over the larger side's field of view, by exact area averages."""
-    sides = zip(record.image_hu.shape, record.pixel_mm, strict=True)
-    field_mm = max(length * spacing for length, spacing in sides)
-    square = (field_mm / size, field_mm / size)
-    image_hu = regrid(record.image_hu, record.pixel_mm, (size, size), square, outside=PADDING_HU)
-    return replace(record, image_hu=image_hu, pixel_mm=square)

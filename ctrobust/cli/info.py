@@ -61,7 +61,11 @@ def _series_lines(series: "list[SeriesOverview]") -> list[str]:
     for one in series:
         pixel = " x ".join(f"{mm:.4g}" for mm in one.pixel_mm)
         step = "" if one.spacing_mm is None else f"{one.spacing_mm:.4g}"
-        span = "unknown" if one.span_mm is None else "{:.1f} to {:.1f}".format(*one.span_mm)
+        span = (
+            "unknown"
+            if one.span_mm is None
+            else " to ".join(f"{mm:.1f}" for mm in dict.fromkeys(one.span_mm))
+        )
         lines.append(f"{one.patient:16}{one.series:16}{len(one.indices):6}  {pixel:16}{step:>9}  {span}")
     return lines
 

@@ -3,36 +3,39 @@
 import argparse
 from pathlib import Path
 
+DRAWN = ("eval_fraction", "by", "stratify", "val_fraction", "seed")
+
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """The arguments of `ctrobust split`."""
     parser.add_argument("store", type=Path, metavar="STORE.h5", help="a store made by `ctrobust ingest`")
-    parser.add_argument(
-        "--by",
-        choices=("patient", "slice"),
-        default="patient",
-        help="patient (default): no patient in both eval and another part; slice: every slice by itself",
-    )
-    parser.add_argument(
-        "--stratify", action="store_true", help="with --by slice: the same share of every series"
-    )
     parser.add_argument(
         "--list",
         type=Path,
         metavar="FILE.csv",
         help="your own division instead: columns part (train, val, eval) and patient, series or source_sha256",
     )
-    parser.add_argument("--eval", type=float, metavar="FRACTION", help="share of all slices to judge by")
-    parser.add_argument(
+    # Absent unless given: the defaults are those of `make_split`.
+    drawn = parser.add_argument_group("a division drawn at random", argument_default=argparse.SUPPRESS)
+    drawn.add_argument(
+        "--eval", dest="eval_fraction", type=float, metavar="FRACTION", help="share of all slices to judge by"
+    )
+    drawn.add_argument(
+        "--by",
+        choices=("patient", "slice"),
+        help="patient (default): no patient in both eval and another part; slice: every slice by itself",
+    )
+    drawn.add_argument(
+        "--stratify", action="store_true", help="with --by slice: the same share of every series"
+    )
+    drawn.add_argument(
         "--val",
-        default=0.1,
+        dest="val_fraction",
         type=float,
         metavar="FRACTION",
         help="share of the slices left to select by; default 0.1",
     )
-    parser.add_argument(
-        "--seed", default=0, type=int, metavar="N", help="another seed, another draw; default 0"
-    )
+    drawn.add_argument("--seed", type=int, metavar="N", help="another seed, another draw; default 0")
     parser.add_argument(
         "--out", required=True, type=Path, metavar="SPLIT.json", help="the manifest; must not exist yet"
     )
@@ -49,21 +52,15 @@ def run(arguments: argparse.Namespace) -> int:
     out: Path = arguments.out
     if out.exists() or out.is_symlink():
         raise UserError(f"{out}: exists already; choose another name or delete it")
-    if (arguments.list is None) == (arguments.eval is None):
+    drawn = {name: value for name, value in vars(arguments).items() if name in DRAWN}
+    if (arguments.list is None) == ("eval_fraction" not in drawn):
         raise UserError("give either --eval FRACTION or --list FILE.csv")
-    with Store(arguments.store) as store:
-        split = (
-            listed_split(store, arguments.list)
-            if arguments.list
-            else make_split(
-                store,
-                by=arguments.by,
-                eval_fraction=arguments.eval,
-                val_fraction=arguments.val,
-                seed=arguments.seed,
-                stratify=arguments.stratify,
-            )
+    if arguments.list and drawn:
+        raise UserError(
+            "--list says of itself what is in which part; leave out --by, --stratify, --val and --seed"
         )
+    with Store(arguments.store) as store:
+        split = listed_split(store, arguments.list) if arguments.list else make_split(store, **drawn)
         write_split(split, out)
         parts = {part: getattr(split, part) for part in ("train", "val", "eval")}
         patients = {part: {store.patients[index] for index in indices} for part, indices in parts.items()}

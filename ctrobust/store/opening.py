@@ -17,14 +17,17 @@ def open_store(path: Path) -> Any:
         # Stores lie on read-only and network disks, where a lock is refused.
         store = h5py.File(path, "r", locking="best-effort")
     except OSError as error:
-        what = "truncated" if "truncated" in str(error) else "damaged"
-        raise UserError(f"{path}: the file is {what}; copy it again, or ingest again") from error
+        raise _damaged(path, "truncated" if "truncated" in str(error) else "damaged") from error
     try:
         _check_schema(path, store)
         _check_columns(path, store)
-    except BaseException:
+    except UserError:
         store.close()
         raise
+    # What damage makes h5py raise is anything, from KeyError to RuntimeError.
+    except Exception as error:
+        store.close()
+        raise _damaged(path, "damaged") from error
     return store
 
 
@@ -64,12 +67,14 @@ def _check_columns(path: Path, store: Any) -> None:
         )
     if not whole:
         raise _not_a_store(path)
-    promised = store.attrs.get(schema.COLUMNS_SHA256_ATTRIBUTE)
+    promised, found_sha256 = store.attrs.get(schema.COLUMNS_SHA256_ATTRIBUTE), schema.columns_sha256(store)
     # Stores of version 0.1.0 made before there was one have none.
-    if promised is not None and promised != schema.columns_sha256(store):
-        raise UserError(
-            f"{path}: the file is damaged, its columns are not what was written; copy or ingest it again"
-        )
+    if promised not in (None, found_sha256):
+        raise _damaged(path, "damaged, its columns are not what was written")
+
+
+def _damaged(path: Path, how: str) -> UserError:
+    return UserError(f"{path}: the file is {how}; copy it again, or ingest again")
 
 
 def _not_a_store(path: Path) -> UserError:

@@ -12,6 +12,7 @@ from ctrobust.core.errors import UserError
 from ctrobust.core.files import sha256_of
 from ctrobust.store import schema
 from ctrobust.store.opening import open_store
+from ctrobust.store.packing import is_packed, unpack
 
 
 class Store:
@@ -31,7 +32,8 @@ class Store:
 
     def __init__(self, path: Path | str) -> None:
         self.path = Path(path).resolve()
-        self._file: Any = None
+        self._images: Any = None
+        self._packed = False
         self._process = -1
         with open_store(self.path) as store:
             self.schema = int(store.attrs[schema.SCHEMA_ATTRIBUTE])
@@ -52,12 +54,12 @@ class Store:
         if not 0 <= index < len(self):
             raise IndexError(f"slice {index}: the store has {len(self)}, counted from 0")
         try:
-            image_hu: NDArray[np.float32] = self._own_file()[schema.IMAGE][index]
-        except OSError as error:
+            return self._read(index)
+        # What damage makes h5py raise is anything, from OSError to RuntimeError.
+        except (OSError, RuntimeError, ValueError, KeyError, TypeError) as error:
             raise UserError(
                 f"{self.path}: slice {index} cannot be read, the file is damaged; copy or ingest it again"
             ) from error
-        return image_hu
 
     @cached_property
     def sha256(self) -> str:
@@ -66,9 +68,9 @@ class Store:
 
     def close(self) -> None:
         """Let the file go; the next image opens it again."""
-        if self._file is not None and self._process == os.getpid():
-            self._file.close()
-        self._file = None
+        if self._images is not None and self._process == os.getpid():
+            self._images.file.close()
+        self._images = None
 
     def __enter__(self) -> "Store":
         return self
@@ -77,13 +79,19 @@ class Store:
         self.close()
 
     def __getstate__(self) -> dict[str, Any]:
-        return self.__dict__ | {"_file": None, "_process": -1}
+        return self.__dict__ | {"_images": None, "_process": -1}
 
-    def _own_file(self) -> Any:
+    def _read(self, index: int) -> NDArray[np.float32]:
         # A handle that came through a fork shares its position and cache with the parent's.
-        if self._file is None or self._process != os.getpid():
-            self._file, self._process = open_store(self.path), os.getpid()
-        return self._file
+        if self._images is None or self._process != os.getpid():
+            self._images, self._process = open_store(self.path)[schema.IMAGE], os.getpid()
+            self._packed = is_packed(self._images)
+        if self._packed:
+            skipped, chunk = self._images.id.read_direct_chunk((index, 0, 0))
+            if not skipped:
+                return unpack(chunk, self.image_shape)
+        image_hu: NDArray[np.float32] = self._images[index]
+        return image_hu
 
 
 def _text(dataset: Any) -> tuple[str, ...]:

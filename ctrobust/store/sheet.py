@@ -30,7 +30,8 @@ def write_sheet(store: Store, series: Sequence[SeriesOverview], path: Path) -> i
         axes = figure.add_subplot(rows, columns, place + 1)
         low, high = WINDOW_HU
         axes.imshow(_tile(store, one), cmap="gray", vmin=low, vmax=high)
-        axes.set_title(f"{one.patient}\n{one.series}, {len(one.indices)}", fontsize=5)
+        slices = "1 slice" if len(one.indices) == 1 else f"{len(one.indices)} slices"
+        axes.set_title(f"{one.patient}\n{one.series}, {slices}", fontsize=5)
         axes.set_axis_off()
     with replacing(path) as part:
         figure.savefig(part, format="png", dpi=TILE)

@@ -7,7 +7,6 @@ from typing import Any
 
 import h5py
 import numpy as np
-from isal import isal_zlib
 from numpy.typing import NDArray
 
 from ctrobust.core.errors import UserError
@@ -15,12 +14,7 @@ from ctrobust.core.files import replacing
 from ctrobust.core.records import SliceRecord
 from ctrobust.core.units import PADDING_HU
 from ctrobust.store import schema
-
-# Measured on 92 real slices of 512x512 (benchmarks/store.py), MB and ms to write and to read a slice: gzip 3 with
-# shuffle 0.24, 12.9, 2.3; the same filter fed by ISA-L's compressor (below) 0.26, 2.4, 2.9; lzf with shuffle 0.32,
-# 5.0, 2.6; Blosc zstd 3 with bit shuffle 0.24, 4.2, 0.8; nothing 1.05, 2.8, 0.1. Blosc reads three times faster, but
-# only readers with its plugin could open the store; gzip every HDF5 can, and its checksum finds a flipped bit.
-FILTER = {"compression": "gzip", "compression_opts": 1, "shuffle": True}
+from ctrobust.store.packing import FILTER, pack
 
 # Fixed, so that a newer HDF5 library does not choose another layout for the same slices.
 FORMAT = ("earliest", "v110")
@@ -60,7 +54,7 @@ def _write_slices(store: Any, records: Iterable[SliceRecord]) -> int:
             images = _image_dataset(store, record.image_hu)
         _check(record, images.shape[1:])
         images.resize(index + 1, axis=0)
-        images.id.write_direct_chunk((index, 0, 0), _chunk(record.image_hu))
+        images.id.write_direct_chunk((index, 0, 0), pack(record.image_hu))
         described.append(
             (record.patient, record.series, record.position_mm, record.pixel_mm, record.source_sha256)
         )
@@ -92,12 +86,6 @@ def _image_dataset(store: Any, first: NDArray[np.float32]) -> Any:
         track_times=False,
         **FILTER,
     )
-
-
-def _chunk(image_hu: NDArray[np.float32]) -> bytes:
-    """What HDF5's shuffle and gzip would make of an image, ten times faster: all first bytes, then all second, …"""
-    in_bytes = np.ascontiguousarray(image_hu, dtype="<f4").view(np.uint8).reshape(-1, 4)
-    return bytes(isal_zlib.compress(np.ascontiguousarray(in_bytes.T), 1))
 
 
 def _check(record: SliceRecord, shape: tuple[int, ...]) -> None:

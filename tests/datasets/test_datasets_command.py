@@ -34,7 +34,7 @@ def test_a_folder_becomes_a_store_and_every_file_is_accounted(tmp_path: Path) ->
         check=True,
     )
     assert "store.h5: 4 slices, 2 patients" in ran.stdout
-    assert "readme.txt" in ran.stdout
+    assert "refused, not a NumPy file (.npy): 1\n  data/readme.txt\n" in ran.stdout
     with Store(tmp_path / "store.h5") as store:
         assert (len(store), store.image_shape, len(set(store.patients))) == (4, (16, 16), 2)
         assert store.pixel_mm[0] == pytest.approx(0.7 * 20 / 16)
@@ -86,10 +86,26 @@ def test_a_mistake_is_one_line_and_2(
     assert not Path("new.h5").exists()
 
 
+def test_a_store_that_is_there_is_left_as_it_is(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "data").mkdir()
+    np.save(tmp_path / "data" / "a.npy", HU)
+    given = ["npy", str(tmp_path / "data"), "--pixel-mm", "0.7", "--out", str(tmp_path / "store.h5")]
+    assert ends(given) == 0
+    before = (tmp_path / "store.h5").read_bytes()
+    np.save(tmp_path / "data" / "b.npy", HU + 1)
+    assert ends(given) == 2
+    assert "nothing is added to it" in capsys.readouterr().err
+    assert (tmp_path / "store.h5").read_bytes() == before
+
+
 @pytest.mark.parametrize("layout", LAYOUTS)
-def test_every_layout_has_its_help_and_card(layout: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_every_layout_has_its_help(layout: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert ends([layout, "--help"]) == 0
     assert "--out" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("layout", [*LAYOUTS, "tcia", "mnist", "celeba"])
+def test_every_layout_has_its_card(layout: str) -> None:
     card = Path(__file__).resolve().parents[2] / "datasets" / layout / "README.md"
-    for title in ("Where it comes from", "Licence", "On disk", "Traps"):
+    for title in ("Where it comes from", "Licence", "On disk", "Prepare", "Traps"):
         assert f"## {title}" in card.read_text(encoding="utf-8")

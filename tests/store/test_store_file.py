@@ -104,7 +104,7 @@ def test_workers_open_the_file_for_themselves(store_of, method):
 
 
 def _answer(store, handle, queue):
-    queue.put((float(store.image(1).sum()), store._file is handle))
+    queue.put((float(store.image(1).sum()), store._images is handle))
 
 
 def test_a_fork_leaves_the_parents_handle_alone(store_of):
@@ -112,7 +112,7 @@ def test_a_fork_leaves_the_parents_handle_alone(store_of):
     here = _sum_in_worker(store)
     fork = multiprocessing.get_context("fork")
     queue = fork.SimpleQueue()
-    child = fork.Process(target=_answer, args=(store, store._file, queue))
+    child = fork.Process(target=_answer, args=(store, store._images, queue))
     child.start()
     assert queue.get() == (here, False)
     child.join()

@@ -24,7 +24,7 @@ def test_says_what_is_in_the_store(store_of, tmp_path, capsys):
     assert store.sha256 in printed
     rows = {line.split()[0]: line.split() for line in printed.splitlines() if line.startswith("p-")}
     assert rows["p-c"] == ["p-c", "s-c", "3", "0.5", "x", "0.625", "2.5", "7.5", "to", "12.5"]
-    assert rows["p-b"][:6] == ["p-b", "s-b", "1", "0.5", "x", "0.625"]
+    assert rows["p-b"] == ["p-b", "s-b", "1", "0.5", "x", "0.625", "5.0"]
     picture = imread(sheet)
     assert picture.ndim == 3
     assert picture[..., :3].std() > 10

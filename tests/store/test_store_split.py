@@ -200,6 +200,9 @@ def test_a_wrong_list_is_one_line(store, tmp_path, capsys, content, complaint):
         (["--eval", "0.2", "--list", "x.csv"], "give either --eval FRACTION or --list FILE.csv"),
         (["--eval", "0.2", "--stratify"], "--stratify: a series belongs to one patient"),
         (["--list", "/nowhere/x.csv"], "the list cannot be read"),
+        (["--list", "x.csv", "--by", "patient"], "leave out --by"),
+        (["--list", "x.csv", "--stratify"], "leave out --by"),
+        (["--list", "x.csv", "--seed", "0"], "leave out --by"),
     ],
 )
 def test_contradictions_are_one_line(store, tmp_path, capsys, arguments, complaint):
