@@ -1,6 +1,6 @@
 """Where a run meets the world: sinograms into x̂ = f(y), and x̂ into a DICOM series and an .npy beside it."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,7 +21,6 @@ from ctrobust.export import (
     GrowingArray,
     ImageSeries,
     Plane,
-    Subject,
     beyond_range,
     new_folder,
     nobody,
@@ -117,41 +116,36 @@ def reconstruct_sinograms(run: Run, path: Path, out: Path, *, dataset: str | Non
     ):
         starts = range(0, len(sinograms), run.batch_size)
         batches = (sinograms[start : start + run.batch_size] for start in starts)
-        save_images(run, Progress(batches, "batches", total=len(starts)), part / "sinogram.npy")
-        comment = f"No patient. The places of the slices are unknown: they are set {STEP_MM:g} mm apart."
-        subject, planes = nobody(sha256_of(path)), _planes(run, len(sinograms))
-        made = write_images(
-            part, "sinogram", planes, subject, run.derivation(simulated=False), comment=comment
+        image_hu = save_images(run, Progress(batches, "batches", total=len(starts)), part / "sinogram.npy")
+        series = ImageSeries(
+            image_hu,
+            _planes(run, len(sinograms)),
+            nobody(sha256_of(path)),
+            run.derivation(simulated=False),
+            comment=f"No patient. The places of the slices are unknown: they are set {STEP_MM:g} mm apart.",
         )
-    return Reconstruction((made,))
+        return Reconstruction((write_images(series, part / "sinogram"),))
 
 
-def save_images(run: Run, sinograms: Iterable[Tensor], path: Path) -> None:
-    """f(y) in HU of batch after batch, (N, H, W) float32 in the .npy file `path`; holds one batch at a time."""
+def save_images(run: Run, sinograms: Iterable[Tensor], path: Path) -> NDArray[np.float32]:
+    """f(y) in HU of batch after batch, (N, H, W) in the .npy file `path` and mapped from it; holds one batch."""
     with GrowingArray(path, run.shape) as images:
         for y in sinograms:
             images.append(run.image_hu(y))
+    mapped: NDArray[np.float32] = np.load(path, mmap_mode="r")
+    return mapped
 
 
-def write_images(
-    folder: Path,
-    name: str,
-    planes: Sequence[Plane],
-    subject: Subject,
-    derivation: Derivation,
-    lossy: Sequence[bool] = (),
-    number: int = 0,
-    comment: str = "",
-) -> Made:
-    """The DICOM series `folder`/`name`/ of the images in `folder`/`name`.npy; says what a header cannot hold."""
-    image_hu = np.load(folder / f"{name}.npy", mmap_mode="r")
-    cut = sum(map(beyond_range, image_hu))
+def write_images(series: ImageSeries, folder: Path) -> Made:
+    """The DICOM series in the new `folder`; says what its files cannot hold."""
+    cut = sum(map(beyond_range, series.image_hu))
     if cut:
         say(
-            f"{name}: {cut} pixels beyond {LOWEST_HU} … {HIGHEST_HU} HU are cut off there in DICOM, not in .npy"
+            f"{folder.name}: {cut} pixels beyond {LOWEST_HU} … {HIGHEST_HU} HU are cut off there in DICOM, "
+            "not in .npy"
         )
-    write_series(ImageSeries(image_hu, planes, subject, derivation, lossy, number, comment), folder / name)
-    return Made(name, subject.patient, len(planes))
+    write_series(series, folder)
+    return Made(folder.name, series.subject.patient, len(series.planes))
 
 
 def _planes(run: Run, count: int) -> list[Plane]:

@@ -16,7 +16,16 @@ from ctrobust.core.progress import Progress, say
 from ctrobust.core.records import SliceRecord
 from ctrobust.core.seeds import derive_seed
 from ctrobust.core.units import AIR_HU, relative_from_hu
-from ctrobust.export import Derivation, Plane, Subject, kept, new_folder, pseudonymous, read_source
+from ctrobust.export import (
+    Derivation,
+    ImageSeries,
+    Plane,
+    Subject,
+    kept,
+    new_folder,
+    pseudonymous,
+    read_source,
+)
 from ctrobust.ingest import Pseudonyms, Refused, Scan, Series, find_files, read_slices, scan
 from ctrobust.ingest.archives import open_source
 from ctrobust.ingest.header import SliceHeader
@@ -127,14 +136,15 @@ def _reconstruct(
     run: Run, slices: Iterator[Taken], subject: Subject, derivation: Derivation, folder: Path, number: int
 ) -> Made:
     headers: list[SliceHeader] = []
-    name = _unused(folder, subject.series)
-    save_images(run, _sinograms(run, slices, headers), folder / f"{name}.npy")
+    name = subject.series
+    image_hu = save_images(run, _sinograms(run, slices, headers), folder / f"{name}.npy")
     sources = list(map(_plane, headers))
     planes = [source.regridded(run.shape, run.pixel_mm) for source in sources]
     cut = sum(source.reaches_beyond(plane) for source, plane in zip(sources, planes, strict=True))
     if cut:
         say(f"{name}: {cut} of {len(planes)} slices are larger than the run's field of view, and cut off")
-    return write_images(folder, name, planes, subject, derivation, [each.lossy for each in headers], number)
+    lossy = [each.lossy for each in headers]
+    return write_images(ImageSeries(image_hu, planes, subject, derivation, lossy, number), folder / name)
 
 
 def _plane(header: SliceHeader) -> Plane:
@@ -155,12 +165,3 @@ def _noise_seed(run: Run, header: SliceHeader) -> int:
     """As `Experiment.measure` has it; the frames of one file share its SHA-256 and must not share their noise."""
     frame = [header.frame] if header.frame else []
     return derive_seed(run.recipe.seed, "noise", header.sha256, *frame)
-
-
-def _unused(folder: Path, name: str) -> str:
-    """Series that differ by less than their names tell apart come to one name."""
-    candidate, count = name, 1
-    while (folder / candidate).exists():
-        count += 1
-        candidate = f"{name}-{count}"
-    return candidate

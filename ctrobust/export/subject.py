@@ -108,9 +108,8 @@ def _complete(header: Dataset) -> Dataset:
 def _copy(source: Dataset, header: Dataset, keyword: str) -> None:
     element = source[keyword]
     for inner in element.value if element.VR == "SQ" else ():
+        # Reads every element: unread ones would be written as they came, in a character set that is not ours.
         inner.remove_private_tags()
-        # Nested text would be written as it came, in a character set that is not ours.
-        inner.decode()
     alone = Dataset()
     alone.SpecificCharacterSet = "ISO_IR 192"
     alone.add(element)

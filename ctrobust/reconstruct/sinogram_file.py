@@ -13,7 +13,6 @@ from torch import Tensor
 from ctrobust.core.errors import UserError
 
 HDF5 = (".h5", ".hdf5")
-SUFFIXES = (".npy", *HDF5)
 DEFAULT_DATASET = "sinogram"
 
 
@@ -56,6 +55,8 @@ def open_sinograms(path: Path, shape: tuple[int, int], dataset: str | None = Non
     dataset: its name in an HDF5 file; by default /sinogram, or the only one of two to four dimensions. Raises
     UserError on a file that is missing, damaged or of another kind, shape or number of data sets.
     """
+    if not path.is_file():
+        raise UserError(f"{path}: no such file; check the path")
     if path.suffix.lower() in HDF5:
         with _opened_hdf5(path) as file:
             found = _dataset(file, path, dataset)
@@ -82,16 +83,11 @@ def _mapped(path: Path) -> Any:
         raise UserError(f"{path}: not an array of numbers in NumPy's format, or damaged ({error})") from None
 
 
-@contextmanager
-def _opened_hdf5(path: Path) -> Iterator[h5py.File]:
-    if not path.is_file():
-        raise UserError(f"{path}: no such file; check the path")
+def _opened_hdf5(path: Path) -> h5py.File:
     try:
-        file = h5py.File(path, "r")
+        return h5py.File(path, "r")
     except OSError:
         raise UserError(f"{path}: not an HDF5 file, or damaged; give another") from None
-    with file:
-        yield file
 
 
 def _dataset(file: h5py.File, path: Path, name: str | None) -> h5py.Dataset:

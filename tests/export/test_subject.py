@@ -58,7 +58,17 @@ def test_a_pseudonym_and_nothing_else() -> None:
     assert header.PatientIdentityRemoved == "YES"
     assert (header.PatientPosition, header.SliceThickness) == ("FFP", 2.5)
     content = encoded(header)
-    for planted in (PLANTED, "1971", "1999", "777", "rgen", "077Y", "ACME", "Klinikum"):
+    for planted in (
+        PLANTED,
+        "19710203",
+        "19990203",
+        "1.2.777",
+        "77712345",
+        "rgen",
+        "077Y",
+        "ACME",
+        "Klinikum",
+    ):
         assert planted.encode() not in content
     filled = {element.keyword for element in header if element.value not in (None, "")}
     assert filled == {
