@@ -15,6 +15,7 @@ from ctrobust.core.errors import UserError
 from ctrobust.core.progress import Progress, say
 from ctrobust.core.records import SliceRecord
 from ctrobust.ingest import Pseudonyms, Refused, Scan, find_files, read_slices, scan
+from ctrobust.ingest.canvas import check_pixel_mm
 from ctrobust.store import Store, write_store
 
 EMBEDDED_KEY = b"ctrobust embedded data set: none"
@@ -33,6 +34,7 @@ class IngestOptions:
 
     dry_run: read and check everything, write nothing. take_burned_in: take slices whose header says that a name may
     stand in the pixels. refuse_…: whole series that are not even stacks; by default they are taken, and said to be.
+    workers: threads that read and decode; the store does not depend on how many.
     """
 
     size: int | None = None
@@ -42,6 +44,7 @@ class IngestOptions:
     refuse_gaps: bool = False
     refuse_tilt: bool = False
     refuse_variable: bool = False
+    workers: int = 1
 
 
 class NothingTakenError(UserError):
@@ -62,11 +65,10 @@ def ingest_to_store(
     """Ingest DICOM folders into the store `out`, and write `report_path(out)` beside it.
 
     Where `out` is a store already, what is new is added at its end and its own slices stay as they are; the store is
-    as before or complete, never in between. pseudonyms: by default with the user's own key. Holds one slice at a time.
-    Raises UserError on a wrong argument, NothingTakenError where no slice is left.
+    as before or complete, never in between. pseudonyms: by default with the user's own key. Holds one slice at a time,
+    or two for each of several workers. Raises UserError on a wrong argument, NothingTakenError where no slice is left.
     """
-    if options.size is not None and options.size not in SIZES:
-        raise UserError(f"--size {options.size}: give a whole number from {SIZES[0]} to {SIZES[-1]}")
+    _check(options)
     pseudonyms = pseudonyms or Pseudonyms.from_file()
     before = _existing(out, pseudonyms)
     found = find_files(folders)
@@ -75,10 +77,9 @@ def ingest_to_store(
         refuse_gaps=options.refuse_gaps,
         refuse_tilt=options.refuse_tilt,
         refuse_variable=options.refuse_variable,
+        workers=options.workers,
     )
-    notes = tuple(
-        (pseudonyms.series(series.slices[0].series), str(series.geometry)) for series in headers.series
-    )
+    geometry = {pseudonyms.series(series.slices[0].series): series.geometry for series in headers.series}
     refused = [*found.refused, *headers.refused]
     present, headers = _only_new(headers, before, options, refused)
     taken: list[Taken] = []
@@ -97,8 +98,18 @@ def ingest_to_store(
     elif first is not None:
         write_store(out, chain([first], records), onto=out if before else None, key_id=pseudonyms.key_id)
     if not options.dry_run:
-        write_report(out, refused)
-    return IngestReport(tuple(taken), tuple(refused), present, notes)
+        write_report(out, refused, geometry)
+    return IngestReport(tuple(taken), tuple(refused), present, geometry)
+
+
+def _check(options: IngestOptions) -> None:
+    """What can be said before hours of reading."""
+    if options.size is not None and options.size not in SIZES:
+        raise UserError(f"--size {options.size}: give a whole number from {SIZES[0]} to {SIZES[-1]}")
+    if options.workers < 1:
+        raise UserError(f"--workers {options.workers}: give how many threads may work, 1 or more")
+    if options.pixel_mm is not None:
+        check_pixel_mm(options.pixel_mm)
 
 
 def _existing(out: Path, pseudonyms: Pseudonyms) -> Store | None:
@@ -156,7 +167,9 @@ def _taken_records(
     refused: list[Refused],
 ) -> Iterator[SliceRecord]:
     """The slices for the writer; what became of each file is noted in `taken` and `refused` on the way."""
-    outcomes = read_slices(headers, pseudonyms, size=options.size, pixel_mm=options.pixel_mm)
+    outcomes = read_slices(
+        headers, pseudonyms, size=options.size, pixel_mm=options.pixel_mm, workers=options.workers
+    )
     pairs = zip(headers.slices, outcomes, strict=True)
     for header, outcome in Progress(pairs, "slices", total=len(headers.slices)):
         if isinstance(outcome, Refused):
@@ -171,7 +184,7 @@ def _taken_records(
 
 def _misfit(size: tuple[int, ...], stored: tuple[int, ...]) -> str:
     own, others = ("x".join(map(str, shape)) for shape in (size, stored))
-    return f"{own} pixels while the store has {others}: give the --size it was made with, or another store"
+    return f"{own} pixels while the store has {others}: give the --size or --pixel-mm of its making, or another store"
 
 
 def embedded_store() -> Store:

@@ -1,16 +1,19 @@
 """Turn DICOM folders into an HDF5 store of CT slices in HU, under pseudonyms."""
 
 import argparse
+import os
 from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ctrobust.cli.refusals import refused_lines
+
 if TYPE_CHECKING:
     from ctrobust.pipeline import IngestReport, Taken
 
-MOST_NAMES = 20
-"""File names shown for one reason; --log has them all."""
+MOST_WORKERS = 4
+"""By default: with more, one thread is soon busy writing what they decode."""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -43,6 +46,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
         ("variable", "variable spacing"),
     ):
         parser.add_argument(f"--refuse-{what}", action="store_true", help=f"refuse series with {meaning}")
+    parser.add_argument(
+        "--workers",
+        type=int,
+        metavar="N",
+        default=min(MOST_WORKERS, os.cpu_count() or 1),
+        help="threads that read and decode (default: %(default)s); the store is the same for any number",
+    )
     parser.add_argument("--log", type=Path, metavar="FILE", help="what became of every file, by its path")
     parser.add_argument(
         "--key", type=Path, metavar="FILE", help="the secret key of the pseudonyms (default: your own)"
@@ -72,6 +82,7 @@ def run(arguments: argparse.Namespace) -> int:
         refuse_gaps=arguments.refuse_gaps,
         refuse_tilt=arguments.refuse_tilt,
         refuse_variable=arguments.refuse_variable,
+        workers=arguments.workers,
     )
     try:
         report = ingest_to_store(arguments.folders, arguments.out, options, pseudonyms=pseudonyms)
@@ -87,7 +98,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _tell(report: "IngestReport", log: Path | None) -> None:
-    for line in [*_taken_lines(report), *_refused_lines(report)]:
+    for line in [*_taken_lines(report), *refused_lines(report.refused, rest="; --log FILE names them all")]:
         print(line)
     if log:
         _write_log(report, log)
@@ -99,26 +110,11 @@ def _taken_lines(report: "IngestReport") -> Iterator[str]:
         series[entry.series].append(entry)
     if series:
         yield f"{'patient':16}{'series':16}{'slices':>6}  {'size':11}pixel (mm)"
-    notes = dict(report.notes)
     for name, entries in series.items():
         first = entries[0]
         size, pixel = "x".join(map(str, first.size)), " x ".join(f"{mm:.4g}" for mm in first.pixel_mm)
-        note = f"  {notes[name]}" if notes.get(name) else ""
-        yield f"{first.patient:16}{name:16}{len(entries):6}  {size:11}{pixel}{note}"
-
-
-def _refused_lines(report: "IngestReport") -> Iterator[str]:
-    from ctrobust.ingest.refusal import printable
-
-    reasons: defaultdict[str, list[str]] = defaultdict(list)
-    for entry in report.refused:
-        detail = f" ({entry.detail})" if entry.detail else ""
-        reasons[entry.reason].append(f"  {printable(str(entry.path))}{detail}")
-    for reason, lines in sorted(reasons.items()):
-        yield f"\nrefused, {reason}: {len(lines)}"
-        yield from lines[:MOST_NAMES]
-        if len(lines) > MOST_NAMES:
-            yield f"  ... and {len(lines) - MOST_NAMES} more; --log FILE names them all"
+        line = f"{first.patient:16}{name:16}{len(entries):6}  {size:11}{pixel}  {report.geometry[name]}"
+        yield line.rstrip()
 
 
 def _write_log(report: "IngestReport", log: Path) -> None:

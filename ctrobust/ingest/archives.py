@@ -4,11 +4,14 @@ The name of a member is shown and never used as a path, links are not followed, 
 is limited before it is unpacked: a bomb costs a refusal.
 """
 
+import os
 from collections import OrderedDict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from io import UnsupportedOperation
 from itertools import islice
 from pathlib import Path
+from threading import RLock
 from typing import BinaryIO
 
 from ctrobust.ingest.containers import Container, Entry, kind_of, open_container
@@ -74,12 +77,19 @@ class Member:
 Source = Path | Member
 """Where the bytes of a file are."""
 
+Stamp = tuple[int, ...]
+"""What the file system says of a file, by which a change shows; () for what lies in an archive."""
+
 
 class Shelf:
-    """The archives open at the moment; the one that was used least recently makes room."""
+    """The archives open at the moment; the one that was used least recently makes room.
+
+    lock: held by whoever reads from one of them, since each has one position.
+    """
 
     def __init__(self) -> None:
         self._open: OrderedDict[Archive, Container] = OrderedDict()
+        self.lock = RLock()
 
     def get(self, archive: Archive) -> Container:
         """The container of an archive, opened where it is not; raises RefusalError where that fails."""
@@ -100,9 +110,18 @@ def open_source(source: Source) -> BinaryIO:
     """The bytes of a file or of a member, as a stream at its beginning."""
     if isinstance(source, Path):
         return source.open("rb")
-    with refusing("damaged archive"):
+    with refusing("damaged archive"), source.archive.shelf.lock:
         container = source.archive.shelf.get(source.archive)
         return spool(container.read(source.entry), source.entry.size, "damaged archive")
+
+
+def stamp_of(stream: BinaryIO) -> Stamp:
+    """The stamp of an open file."""
+    try:
+        status = os.fstat(stream.fileno())
+    except UnsupportedOperation:
+        return ()
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
 
 
 def label_of(source: Source) -> Path:

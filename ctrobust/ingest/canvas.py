@@ -41,8 +41,7 @@ def canvas_for(headers: Iterable[SliceHeader], size: int | None, pixel_mm: float
     """
     if pixel_mm is None:
         return None if size is None else Canvas(size, None)
-    if not (math.isfinite(pixel_mm) and pixel_mm > 0):
-        raise UserError(f"--pixel-mm {pixel_mm:g}: give the size of a pixel in mm, such as 0.7")
+    check_pixel_mm(pixel_mm)
     if size is None:
         fields = (_field_mm(header.size, header.pixel_mm) for header in headers)
         widest_mm = max((field for field in fields if field <= MOST_FIELD_MM), default=pixel_mm * LEAST_SIDE)
@@ -54,6 +53,12 @@ def canvas_for(headers: Iterable[SliceHeader], size: int | None, pixel_mm: float
                 f"from {LEAST_SIDE} to {MOST_SIDE} are possible"
             )
     return Canvas(size, pixel_mm)
+
+
+def check_pixel_mm(pixel_mm: float) -> None:
+    """Raise UserError where that is no length."""
+    if not (math.isfinite(pixel_mm) and pixel_mm > 0):
+        raise UserError(f"--pixel-mm {pixel_mm:g}: give the size of a pixel in mm, such as 0.7")
 
 
 def check_size(header: SliceHeader, canvas: Canvas | None, common: tuple[int, int] | None) -> None:

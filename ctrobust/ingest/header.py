@@ -7,9 +7,10 @@ from pathlib import Path
 
 from pydicom.uid import JPEGBaseline8Bit, JPEGExtended12Bit, JPEGLSNearLossless
 
-from ctrobust.ingest.archives import Source, label_of, open_source
+from ctrobust.ingest.archives import Source, Stamp, label_of, open_source, stamp_of
 from ctrobust.ingest.elements import Elements, numbers, optional_number, text, words
 from ctrobust.ingest.frames import frames_of
+from ctrobust.ingest.hounsfield import Rescale, read_rescale
 from ctrobust.ingest.identity import identity
 from ctrobust.ingest.kind import check_image_type, check_object
 from ctrobust.ingest.layout import Layout, read_layout
@@ -42,6 +43,9 @@ class SliceHeader:
 
     path         for the terminal and the log; a member of an archive reads archive.zip!member
     sha256       of the file, or of the member of the archive
+    stamp        by which the file is known to be the same still
+    layout       how and where its pixels are stored
+    rescale      from stored values to HU
     frame        which of the file's frames, counted from 0
     size         (rows, columns)
     pixel_mm     (row spacing, column spacing)
@@ -56,6 +60,9 @@ class SliceHeader:
     path: Path
     sha256: str
     source: Source = field(repr=False)
+    stamp: Stamp = field(repr=False)
+    layout: Layout = field(repr=False)
+    rescale: Rescale = field(repr=False)
     frame: int
     size: tuple[int, int]
     pixel_mm: tuple[float, float]
@@ -85,15 +92,15 @@ def read_headers(source: Source) -> list[SliceHeader | Refused]:
     path, sha256 = label_of(source), None
     try:
         with refusing("damaged DICOM"), open_source(source) as stream:
-            sha256 = sha256_of_stream(stream)
+            stamp, sha256 = stamp_of(stream), sha256_of_stream(stream)
             file = open_dicom(stream)
             # From here on nothing is read from the stream, but values are parsed when asked for.
-            return _summed_up(list(_described(file, source, sha256)))
+            return _summed_up(list(_described(file, source, stamp, sha256)))
     except RefusalError as refusal:
         return [Refused(path, sha256, refusal.reason, refusal.detail)]
 
 
-def _described(file: DicomFile, source: Source, sha256: str) -> Iterator[SliceHeader | Refused]:
+def _described(file: DicomFile, source: Source, stamp: Stamp, sha256: str) -> Iterator[SliceHeader | Refused]:
     check_object(file.dataset, text(file.dataset.file_meta, "MediaStorageSOPClassUID"))
     if "SharedFunctionalGroupsSequence" not in file.dataset:
         check_image_type(file.dataset)
@@ -103,23 +110,23 @@ def _described(file: DicomFile, source: Source, sha256: str) -> Iterator[SliceHe
     for number, frame in enumerate(frames):
         try:
             with refusing("damaged DICOM"):
-                yield _slice(file, layout, frame, number, source, sha256, names)
+                yield _slice(layout, frame, number, source, stamp, sha256, names)
         except RefusalError as refusal:
             detail = f"frame {number + 1}: {refusal.detail}" if len(frames) > 1 else refusal.detail
             yield Refused(label_of(source), sha256, refusal.reason, detail)
 
 
 def _slice(
-    file: DicomFile,
     layout: Layout,
     frame: Elements,
     number: int,
     source: Source,
+    stamp: Stamp,
     sha256: str,
     names: tuple[str, str, str],
 ) -> SliceHeader:
     check_image_type(frame)
-    _check_rescale(frame)
+    rescale = read_rescale(frame, layout)
     row_mm, column_mm = numbers(frame, "PixelSpacing", 2)
     if not (row_mm > 0 and column_mm > 0):
         raise RefusalError("PixelSpacing is not positive")
@@ -131,6 +138,9 @@ def _slice(
         path=label_of(source),
         sha256=sha256,
         source=source,
+        stamp=stamp,
+        layout=layout,
+        rescale=rescale,
         frame=number,
         size=(layout.rows, layout.columns),
         pixel_mm=(row_mm, column_mm),
@@ -139,8 +149,7 @@ def _slice(
         position_mm=sum(a * b for a, b in zip(corner_mm, across(along_row, along_column), strict=True)),
         tilt_deg=optional_number(frame, "GantryDetectorTilt") or 0.0,
         bits_stored=layout.bits_stored,
-        lossy=text(frame, "LossyImageCompression") == "01"
-        or file.dataset.file_meta.TransferSyntaxUID in LOSSY,
+        lossy=text(frame, "LossyImageCompression") == "01" or layout.syntax in LOSSY,
         derived="DERIVED" in words(frame, "ImageType"),
         burned_in=text(frame, "BurnedInAnnotation").upper() == "YES",
         traits=_traits(frame),
@@ -148,14 +157,6 @@ def _slice(
         series=series,
         instance=f"{instance}/{number}",
     )
-
-
-def _check_rescale(frame: Elements) -> None:
-    (slope,), _ = numbers(frame, "RescaleSlope", 1), numbers(frame, "RescaleIntercept", 1)
-    if slope == 0:
-        raise RefusalError("RescaleSlope is zero")
-    if text(frame, "RescaleType") not in ("", "HU"):
-        raise RefusalError("RescaleType is not HU", text(frame, "RescaleType"))
 
 
 def _traits(frame: Elements) -> Traits:

@@ -1,54 +1,86 @@
 """Stored pixel values into Hounsfield units, padding first."""
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 
 from ctrobust.core.units import PADDING_HU
-from ctrobust.ingest.elements import Elements, numbers, whole
+from ctrobust.ingest.elements import Elements, numbers, text, whole
 from ctrobust.ingest.layout import Layout
-from ctrobust.ingest.opening import DicomFile
-from ctrobust.ingest.pixels import Stored, keeps_all_bits, stored_pixels
+from ctrobust.ingest.pixels import Stored, stored_pixels, used_bits
 from ctrobust.ingest.refusal import RefusalError, refusing
 
+ROWS = 64
+"""Rescaled at a time: what stays in the cache costs a fraction of new memory for a whole slice in float64."""
 
-def hounsfield(
-    file: DicomFile, layout: Layout, elements: Elements | None = None, frame: int = 0
-) -> NDArray[np.float32]:
+
+@dataclass(frozen=True)
+class Rescale:
+    """HU = slope·stored + intercept, but for stored values from padding[0] to padding[1], both included."""
+
+    slope: float
+    intercept: float
+    padding: tuple[int, int] | None
+
+
+def read_rescale(elements: Elements, layout: Layout) -> Rescale:
+    """The rescale of a file, or of one of its frames; raises RefusalError where it does not lead to HU."""
+    (slope,), (intercept,) = (numbers(elements, name, 1) for name in ("RescaleSlope", "RescaleIntercept"))
+    if slope == 0:
+        raise RefusalError("RescaleSlope is zero")
+    if text(elements, "RescaleType") not in ("", "HU"):
+        raise RefusalError("RescaleType is not HU", text(elements, "RescaleType"))
+    return Rescale(slope, intercept, _padding(elements, layout))
+
+
+def hounsfield(frame: bytes, layout: Layout, rescale: Rescale) -> NDArray[np.float32]:
     """(rows, columns) HU = slope·stored + intercept in float64, rounded once to float32.
 
-    elements: the frame's own values where the file has several. Padding, and whatever is below −1024, reads
-    −1024: scanners write −2000 and the like outside the circle. Raises RefusalError where the pixels cannot
-    be decoded. Source: DICOM PS3.3 C.11.1, C.7.5.1.1.2.
+    frame: as `read_frame` read it. Padding, and whatever is below −1024, reads −1024: scanners write −2000 and the
+    like outside the circle. Raises RefusalError where the pixels cannot be decoded. Source: DICOM PS3.3 C.11.1,
+    C.7.5.1.1.2.
     """
-    elements = elements or file.dataset
-    stored = stored_pixels(file, layout, frame)
-    with refusing("the pixels cannot be rescaled"):
-        padding = _padding(elements, layout, stored)
-        if padding is not None and keeps_all_bits(file, layout):
-            every_bit = _padding(elements, layout, stored_pixels(file, layout, frame, all_bits=True))
-            padding = padding if every_bit is None else padding | every_bit
-        (slope,), (intercept,) = (
-            numbers(elements, keyword, 1) for keyword in ("RescaleSlope", "RescaleIntercept")
-        )
-        # In place: at this size every new array costs as much as the arithmetic.
-        hu = stored.astype(np.float64)
-        hu *= slope
-        hu += intercept
-        if padding is not None:
-            np.copyto(hu, PADDING_HU, where=padding)
-        np.maximum(hu, PADDING_HU, out=hu)
-        if not hu.max() <= np.finfo(np.float32).max:
+    every_bit = stored_pixels(frame, layout)
+    with refusing("the pixels cannot be rescaled"), np.errstate(over="ignore"):
+        image_hu = np.empty(every_bit.shape, np.float32)
+        room = np.empty((ROWS, layout.columns))
+        for start in range(0, layout.rows, ROWS):
+            some = slice(start, start + ROWS)
+            _rescaled(every_bit[some], layout, rescale, room, image_hu[some])
+        if not image_hu.max() <= np.finfo(np.float32).max:
             raise RefusalError("the rescaled values are beyond any HU")
-        return hu.astype(np.float32)
+        return image_hu
 
 
-def _padding(elements: Elements, layout: Layout, stored: Stored) -> NDArray[np.bool_] | None:
-    """Where stored values lie between PixelPaddingValue and PixelPaddingRangeLimit, both included."""
+def _rescaled(
+    every_bit: Stored,
+    layout: Layout,
+    rescale: Rescale,
+    room: NDArray[np.float64],
+    image_hu: NDArray[np.float32],
+) -> None:
+    stored = used_bits(every_bit, layout)
+    hu = np.multiply(stored, rescale.slope, out=room[: len(stored)])
+    hu += rescale.intercept
+    if rescale.padding is not None:
+        # Scanners put padding into the bits above BitsStored too.
+        for values in (stored,) if stored is every_bit else (stored, every_bit):
+            np.copyto(hu, PADDING_HU, where=_within(values, *rescale.padding))
+    np.maximum(hu, PADDING_HU, out=image_hu, casting="same_kind")
+
+
+def _padding(elements: Elements, layout: Layout) -> tuple[int, int] | None:
+    """From PixelPaddingValue to PixelPaddingRangeLimit, whichever is larger; None where there is none."""
     keywords = ("PixelPaddingValue", "PixelPaddingRangeLimit")
     if elements.get(keywords[0]) is None:
         return None
     ends = [whole(elements, keyword) for keyword in keywords if elements.get(keyword) is not None]
-    low, high = (pick(_as_stored(end, layout) for end in ends) for pick in (min, max))
+    stored = [_as_stored(end, layout) for end in ends]
+    return min(stored), max(stored)
+
+
+def _within(stored: Stored, low: int, high: int) -> NDArray[np.bool_]:
     mask: NDArray[np.bool_] = stored == low if low == high else (stored >= low) & (stored <= high)
     return mask
 

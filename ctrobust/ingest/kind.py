@@ -1,13 +1,16 @@
 """Which files hold slices: axial CT, as scanned; everything else is set aside with its reason."""
 
+from pydicom import Dataset
 from pydicom.uid import (
     CTImageStorage,
     EnhancedCTImageStorage,
     LegacyConvertedEnhancedCTImageStorage,
     MediaStorageDirectoryStorage,
+    RawDataStorage,
 )
 
 from ctrobust.ingest.elements import Elements, text, words
+from ctrobust.ingest.opening import VIEW_ANGLE
 from ctrobust.ingest.refusal import RefusalError
 
 CT_OBJECTS = ("", CTImageStorage, EnhancedCTImageStorage, LegacyConvertedEnhancedCTImageStorage)
@@ -63,21 +66,27 @@ DERIVED_SLICES = {"AXIAL", "VOLUME"}
 """A derived image is a slice where its ImageType says so: one compressed with loss, say, or denoised."""
 
 
-def check_object(elements: Elements, media_class: str) -> None:
+def check_object(dataset: Dataset, media_class: str) -> None:
     """Raise RefusalError unless the file is a CT image. media_class: MediaStorageSOPClassUID of its meta header."""
     if media_class == MediaStorageDirectoryStorage:
         raise RefusalError("DICOMDIR: an index of files, not a slice")
-    modality = text(elements, "Modality")
+    modality = text(dataset, "Modality")
     if modality != "CT":
         other = f" but {OTHERS[modality]}" if modality in OTHERS else ""
         raise RefusalError(f"not CT{other}", f"Modality {modality}" if modality else "no Modality")
-    sop_class = text(elements, "SOPClassUID")
-    if sop_class.startswith("1.2.840.10008.5.1.4.1.1.7") or text(elements, "ConversionType"):
+    if VIEW_ANGLE in dataset:
+        raise RefusalError(
+            "projections, not an image: DICOM-CT-PD is not reconstructed here; name the folders of images alone"
+        )
+    sop_class = text(dataset, "SOPClassUID")
+    if sop_class == RawDataStorage:
+        raise RefusalError("raw data of a scanner, not an image: only the scanner's maker can read them")
+    if sop_class.startswith("1.2.840.10008.5.1.4.1.1.7") or text(dataset, "ConversionType"):
         raise RefusalError("secondary capture, not a slice")
     if sop_class.startswith("1.2.840.10008.5.1.4.1.1.88"):
         raise RefusalError(f"not CT but {OTHERS['SR']}")
     if sop_class.startswith("1.2.840.10008.") and sop_class not in CT_OBJECTS:
-        raise RefusalError("not an object of CT images", f"SOPClassUID {sop_class}")
+        raise RefusalError("not a CT image, by its SOPClassUID", f"SOPClassUID {sop_class}")
 
 
 def check_image_type(elements: Elements) -> None:

@@ -1,4 +1,4 @@
-"""How pixels are stored, checked against the bytes there are before anything is allocated for them."""
+"""How and where pixels are stored, checked against the bytes there are before anything is allocated for them."""
 
 from dataclasses import dataclass
 
@@ -17,7 +17,17 @@ MOST_OVERHEAD = 1 << 20
 
 @dataclass(frozen=True)
 class Layout:
-    """rows, columns, frames; bits of a stored value: allocated and used; whether it has a sign."""
+    """All that it takes to read the pixels of a file without its header.
+
+    rows, columns, frames        how many
+    bits_allocated, bits_stored  of a stored value: the room it takes, and what of that is used
+    signed                       whether a stored value has a sign
+    photometric                  MONOCHROME1 or MONOCHROME2
+    syntax                       the transfer syntax
+    pixels_at                    offset of the value of PixelData, in the inflated data set where there is one
+    body_at                      where in the file a deflated data set begins, or None
+    offsets                      ExtendedOffsetTable and its lengths, or None
+    """
 
     rows: int
     columns: int
@@ -25,11 +35,21 @@ class Layout:
     bits_allocated: int
     bits_stored: int
     signed: bool
+    photometric: str
+    syntax: UID
+    pixels_at: int
+    body_at: int | None
+    offsets: tuple[bytes, bytes] | None
 
     @property
     def frame_bytes(self) -> int:
         """Bytes of one frame, plain."""
         return self.rows * self.columns * (self.bits_allocated // 8)
+
+    @property
+    def is_jpeg(self) -> bool:
+        """JPEG, JPEG-LS or JPEG 2000: all that is encoded, but for run lengths."""
+        return bool(self.syntax.is_encapsulated) and self.syntax != RLELossless
 
 
 def read_layout(file: DicomFile) -> Layout:
@@ -40,8 +60,10 @@ def read_layout(file: DicomFile) -> Layout:
     if file.pixels_at is None or not all(header.get(name) for name in ("Rows", "Columns", "BitsAllocated")):
         raise RefusalError("no pixels")
     # MONOCHROME1 is about display alone (low values white): the way from stored value to HU is the same.
-    if text(header, "PhotometricInterpretation") not in ("MONOCHROME1", "MONOCHROME2"):
+    photometric = text(header, "PhotometricInterpretation")
+    if photometric not in ("MONOCHROME1", "MONOCHROME2"):
         raise RefusalError("not a greyscale image")
+    offsets = header.get("ExtendedOffsetTable"), header.get("ExtendedOffsetTableLengths")
     layout = Layout(
         rows=whole(header, "Rows"),
         columns=whole(header, "Columns"),
@@ -49,9 +71,14 @@ def read_layout(file: DicomFile) -> Layout:
         bits_allocated=whole(header, "BitsAllocated"),
         bits_stored=whole(header, "BitsStored"),
         signed=whole(header, "PixelRepresentation") == 1,
+        photometric=photometric,
+        syntax=header.file_meta.TransferSyntaxUID,
+        pixels_at=file.pixels_at,
+        body_at=file.body_at,
+        offsets=(offsets[0], offsets[1]) if all(offsets) else None,
     )
     _check_numbers(layout, header)
-    plugin(header.file_meta.TransferSyntaxUID)
+    plugin(layout.syntax)
     _check_bytes(layout, file)
     return layout
 
@@ -65,7 +92,9 @@ def plugin(syntax: UID) -> str:
     try:
         decoder = get_decoder(syntax)
     except NotImplementedError:
-        raise RefusalError("its transfer syntax cannot be decoded", syntax.name) from None
+        raise RefusalError(
+            "its transfer syntax cannot be decoded here: convert it first", syntax.name
+        ) from None
     if not syntax.is_encapsulated:
         return ""
     name = "pydicom" if syntax == RLELossless else "pylibjpeg"
@@ -75,11 +104,6 @@ def plugin(syntax: UID) -> str:
             "install pylibjpeg, pylibjpeg-libjpeg and pylibjpeg-openjpeg",
         )
     return name
-
-
-def is_jpeg(syntax: UID) -> bool:
-    """JPEG, JPEG-LS or JPEG 2000: all that is encoded, but for run lengths."""
-    return bool(syntax.is_encapsulated) and syntax != RLELossless
 
 
 def _check_numbers(layout: Layout, header: Elements) -> None:
@@ -95,7 +119,7 @@ def _check_numbers(layout: Layout, header: Elements) -> None:
 
 
 def _check_bytes(layout: Layout, file: DicomFile) -> None:
-    if not file.dataset.file_meta.TransferSyntaxUID.is_encapsulated:
+    if not layout.syntax.is_encapsulated:
         if layout.frames * layout.frame_bytes > file.pixel_bytes:
             raise RefusalError("fewer pixels in the file than Rows, Columns and NumberOfFrames declare")
     elif file.pixel_bytes > layout.frames * (2 * layout.frame_bytes + MOST_OVERHEAD):

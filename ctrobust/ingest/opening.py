@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from struct import unpack
 from typing import BinaryIO
 
-from pydicom import FileDataset, dcmread
+from pydicom import Dataset, FileDataset, dcmread
 from pydicom.datadict import tag_for_keyword
 from pydicom.dataset import FileMetaDataset
 from pydicom.errors import InvalidDicomError
@@ -23,6 +23,7 @@ from ctrobust.ingest.spool import inflate, spool
 
 PREAMBLE = 128
 MARK = b"DICM"
+DEFLATED = DeflatedExplicitVRLittleEndian.encode()
 HEAD = 2048
 """Bytes within which a transfer syntax stands."""
 MOST_INFLATED = 512 << 20
@@ -74,22 +75,25 @@ WANTED = [
     "SharedFunctionalGroupsSequence",
     "PerFrameFunctionalGroupsSequence",
 ]
-WANTED_TAGS = [BaseTag(tag) for tag in map(tag_for_keyword, WANTED) if tag is not None]
+VIEW_ANGLE = BaseTag(0x70311001)
+"""DetectorFocalCenterAngularPosition, private: every projection in the format DICOM-CT-PD has it, no image does."""
+WANTED_TAGS = [*(BaseTag(tag) for tag in map(tag_for_keyword, WANTED) if tag is not None), VIEW_ANGLE]
 PIXEL_DATA = 0x7FE00010
 PIXEL_TAGS = (PIXEL_DATA, 0x7FE00009, 0x7FE00008)
 
 
 @dataclass(frozen=True)
 class DicomFile:
-    """A header, and where the value of its PixelData lies in `stream`; None where it has none.
+    """A header, and where the value of its PixelData lies; None where it has none.
 
     pixel_bytes  how many bytes there are, whatever the file declares
+    body_at      where in the file a deflated data set begins, and `pixels_at` counts in the inflated one; or None
     """
 
     dataset: FileDataset
-    stream: BinaryIO
     pixels_at: int | None
     pixel_bytes: int
+    body_at: int | None
 
 
 def open_dicom(stream: BinaryIO) -> DicomFile:
@@ -102,14 +106,22 @@ def open_dicom(stream: BinaryIO) -> DicomFile:
     if bare and not _begins_like_dicom(head):
         raise RefusalError("not DICOM", "" if head else "empty file")
     with refusing("not DICOM" if bare else "damaged DICOM"):
-        if not bare and DeflatedExplicitVRLittleEndian.encode() in head:
-            dataset, stream = _inflated(stream)
-        else:
+        body_at = None if bare or DEFLATED not in head else _deflated_at(stream)
+        if body_at is None:
             dataset = _parsed(stream, bare)
+        else:
+            dataset, stream = _inflated(stream, body_at)
         if bare and "SOPClassUID" not in dataset and "Modality" not in dataset:
             raise RefusalError("not DICOM")
         _complete_syntax(dataset)
-        return DicomFile(dataset, stream, *_pixels(dataset, stream))
+        return DicomFile(dataset, *_pixels(dataset, stream), body_at)
+
+
+def inflated(stream: BinaryIO, body_at: int) -> BinaryIO:
+    """The inflated data set of a file; raises RefusalError where it breaks off or grows beyond measure."""
+    stream.seek(body_at)
+    # pydicom would inflate the whole of it at once, however much that is.
+    return spool(inflate(stream), MOST_INFLATED, f"inflates to more than {MOST_INFLATED >> 20} MiB")
 
 
 def _begins_like_dicom(head: bytes) -> bool:
@@ -124,14 +136,22 @@ def _parsed(stream: BinaryIO, bare: bool) -> FileDataset:
         raise RefusalError("not DICOM") from error
 
 
-def _inflated(stream: BinaryIO) -> tuple[FileDataset, BinaryIO]:
-    """pydicom would inflate the whole of it at once, however much that is."""
+def _meta(stream: BinaryIO) -> Dataset:
+    """The elements before the data set, and the stream at its beginning."""
     stream.seek(PREAMBLE + len(MARK))
-    meta = read_dataset(stream, False, True, stop_when=lambda tag, *_: BaseTag(tag).group != 2)
-    if meta.get("TransferSyntaxUID") != DeflatedExplicitVRLittleEndian:
-        stream.seek(0)
-        return _parsed(stream, bare=False), stream
-    body = spool(inflate(stream), MOST_INFLATED, f"inflates to more than {MOST_INFLATED >> 20} MiB")
+    return read_dataset(stream, False, True, stop_when=lambda tag, *_: BaseTag(tag).group != 2)
+
+
+def _deflated_at(stream: BinaryIO) -> int | None:
+    """Where the deflated data set of a file begins; None, and the stream at its beginning, where it is none."""
+    deflated = _meta(stream).get("TransferSyntaxUID") == DeflatedExplicitVRLittleEndian
+    place = stream.tell()
+    stream.seek(0)
+    return place if deflated else None
+
+
+def _inflated(stream: BinaryIO, body_at: int) -> tuple[FileDataset, BinaryIO]:
+    meta, body = _meta(stream), inflated(stream, body_at)
     header = read_dataset(
         body, False, True, stop_when=lambda tag, *_: tag in PIXEL_TAGS, specific_tags=[*WANTED_TAGS]
     )

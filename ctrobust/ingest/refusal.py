@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Lock
 
 LONGEST_DETAIL = 200
 
@@ -40,8 +41,7 @@ def refusing(reason: str) -> Iterator[None]:
     The operating system's own words come without the path it would add; warnings of the parser are dropped,
     they are about files that are taken all the same.
     """
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+    with _SILENCE:
         try:
             yield
         except RefusalError:
@@ -52,6 +52,31 @@ def refusing(reason: str) -> Iterator[None]:
             raise RefusalError("cannot be read", error.strerror) from error
         except Exception as error:
             raise RefusalError(reason, f"{type(error).__name__}: {error}") from error
+
+
+class _Silence:
+    """No warnings while anybody is inside: `catch_warnings` alone would put back, in one thread, what another set."""
+
+    def __init__(self) -> None:
+        self._lock, self._inside = Lock(), 0
+        self._caught = warnings.catch_warnings()
+
+    def __enter__(self) -> None:
+        with self._lock:
+            if self._inside == 0:
+                self._caught = warnings.catch_warnings()
+                self._caught.__enter__()
+                warnings.simplefilter("ignore")
+            self._inside += 1
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self._inside -= 1
+            if self._inside == 0:
+                self._caught.__exit__(None, None, None)
+
+
+_SILENCE = _Silence()
 
 
 def printable(text: str) -> str:

@@ -7,6 +7,7 @@ from functools import cached_property
 
 import numpy as np
 
+from ctrobust.ingest.ahead import ahead
 from ctrobust.ingest.archives import Source
 from ctrobust.ingest.grouping import Group, grouped
 from ctrobust.ingest.header import SliceHeader, read_headers
@@ -63,18 +64,19 @@ def scan(
     refuse_gaps: bool = False,
     refuse_tilt: bool = False,
     refuse_variable: bool = False,
+    workers: int = 1,
 ) -> Scan:
     """Read every header (`files` may be an iterator that shows progress); never raises for a bad file.
 
     Series with gaps, of a tilted gantry or with variable spacing are taken and recorded in their geometry,
     unless refused by option: then with all their slices. Patients, and the series of a patient, are ordered by
     the smallest SHA-256 among their files: the same for any names, folders and pseudonym key, and nothing about
-    a person can be read from it.
+    a person can be read from it. workers: threads that read.
     """
     headers: list[SliceHeader] = []
     refused: list[Refused] = []
-    for source in files:
-        for found in read_headers(source):
+    for outcomes in ahead(read_headers, files, workers):
+        for found in outcomes:
             if isinstance(found, SliceHeader):
                 headers.append(found)
             else:

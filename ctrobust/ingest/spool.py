@@ -3,6 +3,7 @@
 import hashlib
 import zlib
 from collections.abc import Iterable, Iterator
+from io import BytesIO
 from tempfile import SpooledTemporaryFile
 from typing import BinaryIO, cast
 
@@ -60,8 +61,7 @@ def inflate(stream: BinaryIO) -> Iterator[bytes]:
 
 def sha256_of_stream(stream: BinaryIO) -> str:
     """SHA-256, in hex, of a stream that stands at its beginning, and does so again afterwards."""
-    digest = hashlib.sha256()
-    for chunk in chunks_of(stream):
-        digest.update(chunk)
+    # What a BinaryIO lacks by its type, all streams here have.
+    digest = hashlib.file_digest(cast(BytesIO, stream), "sha256").hexdigest()
     stream.seek(0)
-    return digest.hexdigest()
+    return digest

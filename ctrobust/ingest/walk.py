@@ -46,7 +46,9 @@ def _check(folder: Path) -> None:
     if not folder.exists():
         raise UserError(f"{folder}: no such folder; check the path")
     if not folder.is_dir():
-        raise UserError(f"{folder}: not a folder; name the folder that holds the DICOM files")
+        raise UserError(
+            f"{folder}: not a folder; name the folder that holds the DICOM files, or archives of them"
+        )
 
 
 def _walk(folders: Iterable[Path]) -> Iterator[Path | Refused]:

@@ -142,11 +142,23 @@ def test_pixel_size_by_option(folder, tmp_path, capsys):
     assert len(capsys.readouterr().err.splitlines()[-1]) > 20
 
 
+def series_of(store):
+    return json.loads(store.with_name(f"{store.stem}.ingest.json").read_text())["series"]
+
+
 def test_series_with_gaps_are_said_or_refused(folder, tmp_path, capsys):
     for i in (8, 9):
         write_ct(folder / f"{i}", PatientID="A", ImagePositionPatient=[0, 0, i], SOPInstanceUID=f"1.2.{i}")
     assert ingest(folder, tmp_path / "a.h5") == 0
     assert "1 gap" in capsys.readouterr().out
+    expected = {"spacing_mm": 1.0, "gaps": [[2.0, 8.0]], "variable": False, "tilt_deg": 0.0}
+    (name,) = series_of(tmp_path / "a.h5")
+    assert series_of(tmp_path / "a.h5") == {name: expected}
+    # What another folder says nothing of stays; what is said again is put right.
+    write_ct(tmp_path / "other" / "z", PatientID="B", SeriesInstanceUID="1.9.9")
+    assert ingest(tmp_path / "other", tmp_path / "a.h5") == 0
+    assert series_of(tmp_path / "a.h5")[name] == expected
+    assert len(series_of(tmp_path / "a.h5")) == 2
     assert ingest(folder, tmp_path / "b.h5", "--refuse-gaps") == 2
     assert "has gaps, refused by option" in capsys.readouterr().err
 

@@ -1,6 +1,6 @@
 """Enhanced multi-frame CT: each frame is a slice with its own place, slope and kind."""
 
-from io import BytesIO
+from io import BufferedReader, BytesIO
 
 import numpy as np
 import pytest
@@ -8,10 +8,15 @@ from dicom_files import content_of, ct, enhanced_ct, save, write_ct
 from pydicom import Dataset, dcmwrite
 from pydicom.encaps import encapsulate
 from pydicom.pixels.utils import compress
-from pydicom.uid import ExplicitVRBigEndian, LegacyConvertedEnhancedCTImageStorage, RLELossless
+from pydicom.uid import (
+    DeflatedExplicitVRLittleEndian,
+    ExplicitVRBigEndian,
+    LegacyConvertedEnhancedCTImageStorage,
+    RLELossless,
+)
 
 from ctrobust.core.records import SliceRecord
-from ctrobust.ingest import Pseudonyms, Refused, read_slices, scan
+from ctrobust.ingest import Pseudonyms, Refused, opening, read_slices, scan
 from ctrobust.ingest.opening import open_dicom
 
 PSEUDONYMS = Pseudonyms(bytes(32))
@@ -125,26 +130,39 @@ def test_a_frame_that_cannot_be_taken_costs_the_others_nothing(tmp_path):
 
 
 def test_one_frame_at_a_time_is_read(tmp_path, monkeypatch):
-    """However many frames there are, no read asks for more than one."""
+    """However many frames there are, no read asks for more than one, and the file is opened once."""
     path = save(enhanced_ct(STORED, [frame(z) for z in range(COUNT)], SHARED), tmp_path / "a")
-    asked, original = [], BytesIO.read
+    headers, asked, opened = scan([path]), [], []
 
-    class Watched(BytesIO):
+    class Watched(BufferedReader):
         def read(self, size=-1):
             asked.append(size)
-            return original(self, size)
+            return super().read(size)
 
-    opened = []
-    monkeypatch.setattr("ctrobust.ingest.slices.BytesIO", Watched)
-    monkeypatch.setattr(
-        "ctrobust.ingest.slices.open_source", lambda source: opened.append(source) or source.open("rb")
-    )
-    headers = scan([path])
-    records = list(read_slices(headers, PSEUDONYMS))
-    assert len(records) == COUNT
-    assert len(opened) == 1
-    assert set(asked) - set(range(2049)) == {1 << 20}  # the chunks of the checksum
-    assert asked.count(STORED[0].nbytes) == COUNT
+    def watched(source):
+        opened.append(source)
+        return Watched(source.open("rb", buffering=0))
+
+    monkeypatch.setattr("ctrobust.ingest.slices.open_source", watched)
+    assert len(list(read_slices(headers, PSEUDONYMS))) == COUNT
+    assert opened == [path]
+    assert asked == [STORED[0].nbytes] * COUNT
+
+
+@pytest.mark.parametrize("deflated", [False, True])
+def test_a_deflated_file_of_many_frames_is_inflated_once_for_its_header_and_once_for_its_pixels(
+    tmp_path, monkeypatch, deflated
+):
+    dataset = enhanced_ct(STORED, [frame(z) for z in range(COUNT)], SHARED)
+    if deflated:
+        dataset.file_meta.TransferSyntaxUID = DeflatedExplicitVRLittleEndian
+    path, calls = save(dataset, tmp_path / "a"), []
+    inflate = opening.inflate
+    monkeypatch.setattr(opening, "inflate", lambda stream: calls.append(stream) or inflate(stream))
+    _, records = outcomes(path)
+    for record, stored in zip(records, STORED, strict=True):
+        np.testing.assert_array_equal(record.image_hu, stored.astype(np.float32) - 1024)
+    assert len(calls) == (2 if deflated else 0)
 
 
 def test_a_header_is_read_without_what_nobody_asked_for(tmp_path):

@@ -8,15 +8,20 @@ from dicom_files import content_of, ct
 from pydicom.pixels.processing import apply_rescale
 
 from ctrobust.ingest.hounsfield import hounsfield as hounsfield_of
+from ctrobust.ingest.hounsfield import read_rescale
 from ctrobust.ingest.layout import read_layout
 from ctrobust.ingest.opening import open_dicom
+from ctrobust.ingest.pixels import read_frame
 
-RAMP = np.linspace(0, 3000, 256).astype(np.int16).reshape(16, 16)
+# Taller than the rows that are rescaled at a time, and no multiple of them.
+RAMP = np.linspace(0, 3000, 600).astype(np.int16).reshape(150, 4)
 
 
 def hounsfield(dataset):
-    file = open_dicom(BytesIO(content_of(dataset)))
-    return hounsfield_of(file, read_layout(file))
+    stream = BytesIO(content_of(dataset))
+    file = open_dicom(stream)
+    layout = read_layout(file)
+    return hounsfield_of(read_frame(stream, layout), layout, read_rescale(file.dataset, layout))
 
 
 @pytest.mark.parametrize("slope", [1, 2.0002442, 0.5])

@@ -5,8 +5,11 @@ from dicom_files import ct, save, write_ct
 from pydicom import Dataset
 from pydicom.uid import (
     BasicTextSRStorage,
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
     MediaStorageDirectoryStorage,
     MRImageStorage,
+    RawDataStorage,
     SecondaryCaptureImageStorage,
     XRayRadiationDoseSRStorage,
 )
@@ -33,7 +36,8 @@ def outcome(path):
         ({"SOPClassUID": BasicTextSRStorage}, "a structured report"),
         ({"SOPClassUID": SecondaryCaptureImageStorage}, "secondary capture"),
         ({"ConversionType": "WSD"}, "secondary capture"),
-        ({"SOPClassUID": MRImageStorage}, "not an object of CT images"),
+        ({"SOPClassUID": MRImageStorage}, "not a CT image, by its SOPClassUID"),
+        ({"SOPClassUID": RawDataStorage, "PixelData": None}, "raw data of a scanner, not an image"),
         ({"ImageType": ["ORIGINAL", "PRIMARY", "LOCALIZER"]}, "localizer"),
         ({"ImageType": ["ORIGINAL", "PRIMARY", "AXIAL", "SCOUT "]}, "localizer"),
         ({"ImageType": ["DERIVED", "SECONDARY", "DOSE_INFO"]}, "dose report"),
@@ -70,6 +74,21 @@ def test_set_aside_with_the_reason(tmp_path, elements, reason):
 )
 def test_what_is_still_an_axial_slice_is_taken(tmp_path, elements):
     assert isinstance(outcome(write_ct(tmp_path / "slice", **elements)), SliceHeader)
+
+
+@pytest.mark.parametrize("implicit", [False, True])
+def test_projections_are_named_as_such(tmp_path, implicit):
+    """DICOM-CT-PD, as LDCT-and-Projection-data has it: a CT Image by its class, with a place or without."""
+    projection = ct(ImagePositionPatient=None, PixelSpacing=None, RescaleSlope=1e-4)
+    for group, element, value in ((0x7029, 0x1002, 1.2858), (0x7031, 0x1001, 1.5), (0x7031, 0x1003, 595.0)):
+        projection.add_new((group, 0x0010), "LO", "DICOM-CT-PD")
+        projection.add_new((group, element), "FL", value)
+    projection.file_meta.TransferSyntaxUID = ImplicitVRLittleEndian if implicit else ExplicitVRLittleEndian
+    found = outcome(save(projection, tmp_path / "a"))
+    assert found.reason.startswith("projections, not an image: ")
+    # A private group of the same number but without a view's angle makes no projection.
+    del projection[0x7031, 0x1001]
+    assert outcome(save(projection, tmp_path / "b")).reason == "no PixelSpacing"
 
 
 def test_an_old_export_names_no_class(tmp_path):
