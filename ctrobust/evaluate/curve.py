@@ -21,19 +21,18 @@ BATCH_SIZE = 8
 
 
 @dataclass(frozen=True)
-class Found:
-    """What the attack found on one batch at one radius: δ (B, 1, views, bins), errors and control (B,)."""
+class Errors:
+    """‖f(y + δ) − x‖² of one batch at one radius, both (B,): under the worst δ found, and the mean under random δ."""
 
     eps: float
-    delta: Tensor
-    error: NDArray[np.float64]
+    worst: NDArray[np.float64]
     random: NDArray[np.float64]
 
 
 def sweep(
     f: Reconstructor, y: Tensor, x: Tensor, eps: Sequence[float], attack: ProjectedGradientAscent
-) -> list[Found]:
-    """Attack one batch at every radius, in ascending order of eps.
+) -> list[tuple[Errors, Tensor]]:
+    """Attack one batch at every radius, in ascending order of eps; with each its δ, (B, 1, views, bins).
 
     From the largest radius to the smallest, each warm-started with the last; then every sample keeps the worst
     feasible δ of all smaller radii, so that errors never fall as eps grows.
@@ -44,20 +43,20 @@ def sweep(
 
 def _sweep(
     f: Reconstructor, y: Tensor, x: Tensor, radii: Sequence[float], attack: ProjectedGradientAscent
-) -> list[Found]:
+) -> list[tuple[Errors, Tensor]]:
     deltas: dict[float, Tensor] = {}
     warm = None
     for radius in reversed(radii):
         warm = deltas[radius] = attack.with_eps(radius)(f, y, x, start=warm)
-    found: list[Found] = []
+    found: list[tuple[Errors, Tensor]] = []
     for radius in radii:
-        delta, error = deltas[radius], squared_error(f, y + deltas[radius], x).double().cpu().numpy()
+        delta, worst = deltas[radius], squared_error(f, y + deltas[radius], x).double().cpu().numpy()
         if found:
-            smaller = found[-1]
-            keep = torch.from_numpy(smaller.error > error).to(delta.device)
-            delta = torch.where(per_sample(keep), smaller.delta, delta)
-            error = np.maximum(error, smaller.error)
-        found.append(Found(radius, delta, error, _random_control(f, y, x, attack.with_eps(radius))))
+            smaller, of_smaller = found[-1]
+            keep = torch.from_numpy(smaller.worst > worst).to(delta.device)
+            delta = torch.where(per_sample(keep), of_smaller, delta)
+            worst = np.maximum(worst, smaller.worst)
+        found.append((Errors(radius, worst, _random_control(f, y, x, attack.with_eps(radius))), delta))
     return found
 
 
@@ -79,27 +78,27 @@ def robustness_curve(
     """
     attack = attack or ProjectedGradientAscent(L2Ball(max(eps)))
     batches = [
-        sweep(f, y[i : i + BATCH_SIZE], x[i : i + BATCH_SIZE], eps, attack)
+        [errors for errors, _ in sweep(f, y[i : i + BATCH_SIZE], x[i : i + BATCH_SIZE], eps, attack)]
         for i in range(0, len(y), BATCH_SIZE)
     ]
     return curve_rows(batches, x[0].numel(), groups)
 
 
 def curve_rows(
-    batches: Sequence[Sequence[Found]], pixels: int, groups: Sequence[object] | None
+    batches: Sequence[Sequence[Errors]], pixels: int, groups: Sequence[object] | None
 ) -> list[dict[str, Any]]:
-    """The rows of `robustness_curve` from sweeps over batches that together are all slices."""
+    """The rows of `robustness_curve` from batches that together are all slices."""
     rows = []
     for found in zip(*batches, strict=True):
-        error = np.concatenate([each.error for each in found])
-        interval = clustered_interval(error, groups) if groups is not None else None
+        worst = np.concatenate([each.worst for each in found])
+        interval = clustered_interval(worst, groups) if groups is not None else None
         rows.append(
             {
                 "eps": found[0].eps,
-                "rho": float(error.mean()),
+                "rho": float(worst.mean()),
                 "rho_ci95": None if interval is None else list(interval),
                 "random": float(np.concatenate([each.random for each in found]).mean()),
-                "psnr_db": float(psnr_db(error / pixels).mean()),
+                "psnr_db": float(psnr_db(worst / pixels).mean()),
             }
         )
     return rows

@@ -1,11 +1,11 @@
 """The slices shown on the page: truth, reconstructions clean and attacked, and the perturbation found."""
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from ctrobust.experiment import Experiment
 from ctrobust.reconstruct import FilteredBackProjection, LearnedReconstructor
@@ -13,33 +13,33 @@ from ctrobust.reconstruct import FilteredBackProjection, LearnedReconstructor
 FIELDS = ("truth", "y", "delta", "fbp_clean", "fbp_attacked", "f_clean", "f_attacked")
 
 
-class Gallery:
-    """Collects arrays for `result.examples.npz` while batches pass: see `arrays`."""
+class Shown(NamedTuple):
+    """Slices of one batch, perhaps none, and the δ found for them: (k, 1, views, bins)."""
 
-    def __init__(self, f: LearnedReconstructor, wanted: list[int], eps: float) -> None:
-        self._f, self._fbp = f, FilteredBackProjection(f.projector, f.window)
-        self._wanted, self.eps = set(wanted), eps
-        self._indices: list[int] = []
-        self._kept: dict[str, list[NDArray[np.float32]]] = {name: [] for name in FIELDS}
+    indices: list[int]
+    delta: NDArray[np.float32]
 
-    @torch.no_grad()
-    def add(self, indices: list[int], y: Tensor, x: Tensor, delta: Tensor) -> None:
-        """Keep those of this batch that are wanted; δ as found for f at `eps`."""
-        rows = [row for row, index in enumerate(indices) if index in self._wanted]
-        if not rows:
-            return
-        y, x, delta = y[rows], x[rows], delta[rows]
-        images = (x, y, delta, self._fbp(y), self._fbp(y + delta), self._f(y), self._f(y + delta))
-        for name, batch in zip(FIELDS, images, strict=True):
-            self._kept[name].extend(batch[:, 0].cpu().numpy())
-        self._indices += [indices[row] for row in rows]
 
-    def arrays(self, experiment: Experiment) -> dict[str, Any]:
-        """slice_index, patient (k,); pixel_mm, eps; images (k, H, W) as x; y and delta (k, views, bins)."""
-        return {
-            "slice_index": np.asarray(self._indices, np.int64),
-            "patient": np.asarray([experiment.store.patients[index] for index in self._indices], str),
-            "pixel_mm": experiment.projector.geometry.pixel_mm,
-            "eps": self.eps,
-            **{name: np.asarray(images, np.float32) for name, images in self._kept.items()},
-        }
+@torch.no_grad()
+def draw(
+    f: LearnedReconstructor, experiment: Experiment, shown: Sequence[Shown], eps: float
+) -> dict[str, Any]:
+    """slice_index, patient (k,); pixel_mm, eps; images (k, H, W) as x; y and delta (k, views, bins)."""
+    fbp = FilteredBackProjection(f.projector, f.window)
+    indices = [index for batch in shown for index in batch.indices]
+    kept: dict[str, list[NDArray[np.float32]]] = {name: [] for name in FIELDS}
+    for batch in shown:
+        if not batch.indices:
+            continue
+        y, x = experiment.pair(batch.indices)
+        delta = torch.from_numpy(batch.delta).to(y)
+        images = (x, y, delta, fbp(y), fbp(y + delta), f(y), f(y + delta))
+        for name, image in zip(FIELDS, images, strict=True):
+            kept[name].extend(image[:, 0].cpu().numpy())
+    return {
+        "slice_index": np.asarray(indices, np.int64),
+        "patient": np.asarray([experiment.store.patients[index] for index in indices], str),
+        "pixel_mm": experiment.projector.geometry.pixel_mm,
+        "eps": eps,
+        **{name: np.asarray(images, np.float32) for name, images in kept.items()},
+    }

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from ctrobust.core.geometry import ParallelBeam
 from ctrobust.evaluate import robustness_curve
 from ctrobust.evaluate.competence import adjoint_gap, attack_checks
-from ctrobust.evaluate.metrics import image_quality
+from ctrobust.evaluate.metrics import mean_quality, quality
 from ctrobust.evaluate.selection import evenly, spread_over_patients
 from ctrobust.evaluate.statistics import clustered_interval
 from ctrobust.networks import FBPConvNet
@@ -22,7 +22,7 @@ from ctrobust.threat import L2Ball, ProjectedGradientAscent
 
 def test_image_quality_of_a_known_error() -> None:
     truth = np.random.default_rng(0).random((32, 32)).astype(np.float32)
-    found = image_quality([(truth + np.float32(0.1), truth), (truth - np.float32(0.01), truth)])
+    found = mean_quality([quality(truth + np.float32(shift), truth) for shift in (0.1, -0.01)])
     assert found["psnr_db"] == pytest.approx((20 + 40) / 2, abs=1e-3)
     assert found["rmse_hu"] == pytest.approx((100 + 10) / 2, abs=1e-2)
     assert found["mse"] == pytest.approx((0.01 + 0.0001) / 2, rel=1e-4)
