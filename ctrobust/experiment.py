@@ -66,9 +66,10 @@ def open_experiment(recipe: Recipe, *, split: Path | None = None, device: str = 
     store = Store(Path(recipe.data.store)) if recipe.data.store else embedded_store()
     path = split or (Path(recipe.data.split) if recipe.data.split else None)
     parts = read_split(path, store) if path else _default_split(recipe, store)
-    pixel_mm = recipe.scan.pixel_mm or common_pixel_mm(store, parts.train, recipe.data.size)
+    size, crop = recipe.data.size, recipe.data.crop
+    pixel_mm = recipe.scan.pixel_mm or common_pixel_mm(store, parts.train, size, crop=crop)
     if not recipe.data.resample:
-        require_pixel_mm(store, parts.train + parts.val + parts.eval, recipe.data.size, pixel_mm)
+        require_pixel_mm(store, parts.train + parts.val + parts.eval, size, pixel_mm, crop=crop)
     recipe = replace(recipe, scan=replace(recipe.scan, pixel_mm=pixel_mm))
     projector = build_projector(recipe, device)
     if not (projector.matched or recipe.evaluate.allow_unmatched):

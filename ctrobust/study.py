@@ -1,8 +1,11 @@
 """From a recipe to a report: train each method, attack it, draw the page."""
 
 import json
+import math
 from dataclasses import replace
 from pathlib import Path
+
+from lightning_fabric import Fabric
 
 from ctrobust.core.errors import UserError
 from ctrobust.core.progress import say
@@ -17,6 +20,7 @@ from ctrobust.report import write_report
 from ctrobust.store.split import write_split
 from ctrobust.train.run import train_run
 from ctrobust.train.running import make_fabric, resolve_precision
+from ctrobust.train.watching import require_watchers
 
 
 def run_study(recipe: Recipe, out: Path) -> Path | None:
@@ -26,6 +30,7 @@ def run_study(recipe: Recipe, out: Path) -> Path | None:
     this recipe, what is done is kept and what was interrupted goes on. Raises UserError where it holds anything else.
     """
     recipe = replace(recipe, train=replace(recipe.train, precision=resolve_precision(recipe.train.precision)))
+    require_watchers(recipe.train.log_to)
     fabric = make_fabric(recipe.train.precision)
     if recipe.data.store is None and fabric.is_global_zero:
         embedded_store()
@@ -33,7 +38,7 @@ def run_study(recipe: Recipe, out: Path) -> Path | None:
     methods = (recipe.method,) if isinstance(recipe.method, str) else recipe.method
     folders = [out] if isinstance(recipe.method, str) else [out / method for method in methods]
     experiments = [
-        _open(replace(recipe, method=method), folder, str(fabric.device))
+        _open(replace(recipe, method=method), folder, fabric)
         for method, folder in zip(methods, folders, strict=True)
     ]
     if fabric.is_global_zero:
@@ -43,17 +48,26 @@ def run_study(recipe: Recipe, out: Path) -> Path | None:
     fabric.barrier()
     for experiment, folder in zip(experiments, folders, strict=True):
         train_run(experiment, fabric, folder)
+    # The first process writes the checkpoints; all judge what it wrote.
+    fabric.barrier()
+    for experiment, folder in zip(experiments, folders, strict=True):
+        _evaluate(experiment, fabric, folder)
     if not fabric.is_global_zero:
         return None
-    for experiment, folder in zip(experiments, folders, strict=True):
-        _evaluate(experiment, folder)
     # All runs in the folder, also those of an earlier command.
     return write_report([out], out)
 
 
-def _open(recipe: Recipe, folder: Path, device: str) -> Experiment:
+def _open(recipe: Recipe, folder: Path, fabric: Fabric) -> Experiment:
     own_split = folder / "split.json"
-    return open_experiment(recipe, split=own_split if own_split.exists() else None, device=device)
+    split = own_split if own_split.exists() else None
+    experiment = open_experiment(recipe, split=split, device=str(fabric.device))
+    settings = experiment.recipe.train
+    if settings.epochs is None:
+        return experiment
+    together = settings.batch_size * fabric.world_size
+    steps = math.ceil(settings.epochs * len(experiment.split.train) / together)
+    return replace(experiment, recipe=replace(experiment.recipe, train=replace(settings, steps=steps)))
 
 
 def _require_own(out: Path, folders: list[Path]) -> None:
@@ -89,16 +103,18 @@ def _prepare(experiment: Experiment, folder: Path) -> None:
     write_recipe(experiment.recipe, recorded)
 
 
-def _evaluate(experiment: Experiment, folder: Path) -> None:
-    """Unless what is there was found for these very weights."""
+def _evaluate(experiment: Experiment, fabric: Fabric, folder: Path) -> None:
+    """Unless what is there was found for these very weights. All processes attack, the first one writes."""
     result = folder / "result.json"
     f = load(folder, device=experiment.projector.device)
-    if _judged(result) == weights_sha256(f.network):
-        say(f"{result} is of these weights already; kept")
+    if fabric.broadcast(_judged(result) == weights_sha256(f.network)):
+        if fabric.is_global_zero:
+            say(f"{result} is of these weights already; kept")
         return
-    found = evaluate_run(f, experiment, folder / "split.json")
-    set_aside(result)
-    write_evaluation(*found, result)
+    found = evaluate_run(f, experiment, folder / "split.json", fabric=fabric)
+    if fabric.is_global_zero:
+        set_aside(result)
+        write_evaluation(*found, result)
 
 
 def _judged(result: Path) -> str | None:

@@ -15,9 +15,17 @@ SCHEMA = 1
 
 
 def save_checkpoint(path: Path, content: dict[str, Any]) -> None:
-    """Write beside, sync, rename: a full disk or a kill leaves the earlier checkpoint."""
-    with replacing(path) as part:
-        torch.save({"format": FORMAT, "schema": SCHEMA, **content}, part)
+    """Write beside, sync, rename: a full disk or a kill leaves the earlier checkpoint.
+
+    Raises UserError where it cannot be written.
+    """
+    try:
+        with replacing(path) as part:
+            torch.save({"format": FORMAT, "schema": SCHEMA, **content}, part)
+    except RuntimeError as error:  # torch's writer, on a full disk
+        raise UserError(
+            f"{path}: cannot be written ({str(error).splitlines()[0]}); is the disk full? The earlier one is whole"
+        ) from None
 
 
 def weights_sha256(network: nn.Module) -> str:

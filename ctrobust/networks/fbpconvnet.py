@@ -2,7 +2,7 @@
 
 from torch import Tensor, nn
 
-from ctrobust.networks.unet import UNet, pad_to_multiple
+from ctrobust.networks.unet import Norm, UNet, group_norm, pad_to_multiple
 
 
 class FBPConvNet(nn.Module):
@@ -13,13 +13,15 @@ class FBPConvNet(nn.Module):
     2×2 max-pooling; up by 3×3 transposed convolution + batch norm + ReLU; skips by concatenation; a last 1×1
     convolution without batch norm; the input added to the output.
 
+    norm: "batch" as published, or "group", which makes f(y) of a slice independent of its batch also in training.
     Any H, W ≥ 2^(levels − 1): padded by reflection, cropped back. Raises ValueError on smaller images.
     """
 
-    def __init__(self, base_channels: int = 64, levels: int = 5) -> None:
+    def __init__(self, base_channels: int = 64, levels: int = 5, norm: str = "batch") -> None:
         super().__init__()
+        layers: dict[str, Norm] = {"batch": nn.BatchNorm2d, "group": group_norm}
         self.unet = UNet(
-            1, 1, base_channels=base_channels, levels=levels, top_convolutions=3, norm=nn.BatchNorm2d
+            1, 1, base_channels=base_channels, levels=levels, top_convolutions=3, norm=layers[norm]
         )
 
     def forward(self, image: Tensor) -> Tensor:

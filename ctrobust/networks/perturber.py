@@ -1,9 +1,11 @@
 """G: the network that looks at a sinogram and proposes a perturbation of that very sinogram."""
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 
-from ctrobust.networks.unet import UNet, pad_to_multiple
+from ctrobust.networks.unet import UNet, group_norm, pad_to_multiple
 
 
 class SinogramPerturber(nn.Module):
@@ -23,7 +25,7 @@ class SinogramPerturber(nn.Module):
         super().__init__()
         self.scale, self.hints = scale, hints
         self.unet = UNet(
-            1 + hints, 1, base_channels=base_channels, levels=levels, top_convolutions=2, norm=_group_norm
+            1 + hints, 1, base_channels=base_channels, levels=levels, top_convolutions=2, norm=group_norm
         )
 
     def forward(self, y: Tensor, hints: Tensor | None = None) -> Tensor:
@@ -42,9 +44,17 @@ class SinogramPerturber(nn.Module):
         return self.scale * size * proposal.to(y.dtype)
 
 
-def _group_norm(width: int) -> nn.Module:
-    groups = next(count for count in (8, 4, 2, 1) if width % count == 0)
-    return nn.GroupNorm(groups, width)
+class PerturberPerGroup(nn.Module):
+    """One G a group of samples: G_g(y, hints) with the group g of each sample, (B,) integers."""
+
+    def __init__(self, parts: Sequence[SinogramPerturber]) -> None:
+        super().__init__()
+        self.parts = nn.ModuleList(parts)
+
+    def forward(self, y: Tensor, hints: Tensor | None, groups: Tensor) -> Tensor:
+        # Every part sees every sample, so that each process has a gradient for each.
+        proposals = torch.stack([part(y, hints) for part in self.parts])
+        return proposals[groups, torch.arange(len(y), device=y.device)]
 
 
 def _root_mean_square(sinograms: Tensor) -> Tensor:

@@ -55,6 +55,12 @@ class UNet(nn.Module):
         return result
 
 
+def group_norm(width: int) -> nn.Module:
+    """`nn.GroupNorm` of up to eight groups: a sample does not depend on its neighbours in the batch."""
+    groups = next(count for count in (8, 4, 2, 1) if width % count == 0)
+    return nn.GroupNorm(groups, width)
+
+
 def pad_to_multiple(image: Tensor, multiple: int, mode: str) -> tuple[Tensor, tuple[slice, slice]]:
     """Pad (B, C, H, W) evenly up to multiples; also return where the original lies."""
     height, width = image.shape[-2:]

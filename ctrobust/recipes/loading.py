@@ -65,7 +65,7 @@ def write_recipe(recipe: Recipe, path: Path) -> None:
 def differing_keys(one: Recipe, other: Recipe) -> list[str]:
     """Dotted keys whose values differ."""
     first, second = _flat(dataclasses.asdict(one)), _flat(dataclasses.asdict(other))
-    return [key for key in first if first[key] != second[key]]
+    return [key for key in first | second if first.get(key) != second.get(key)]
 
 
 def _find(name: str) -> tuple[str, str]:
@@ -129,7 +129,7 @@ def _first_complaint(error: ValidationError, keys: Mapping[str, Any]) -> str:
         )
     if complaints[0]["type"] == "dataclass_type":
         return f"{dotted} is {complaints[0]['input']!r}: it is a section; give {dotted}.KEY=value"
-    message = complaints[0]["msg"].removeprefix("Input ")
+    message = complaints[0]["msg"].removeprefix("Input ").removeprefix("Value error, ")
     return f"{dotted} is {complaints[0]['input']!r}: {message[0].lower()}{message[1:]}"
 
 

@@ -1,8 +1,9 @@
 """What a recipe may say: frozen values with their defaults. Configuration stops at the door."""
 
+from importlib.metadata import entry_points
 from typing import Annotated, Literal
 
-from pydantic import ConfigDict, Field
+from pydantic import BeforeValidator, ConfigDict, Field, model_validator
 from pydantic.dataclasses import dataclass
 
 _frozen = ConfigDict(extra="forbid")
@@ -12,18 +13,33 @@ NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Fraction = Annotated[float, Field(gt=0, lt=1)]
 Count = Annotated[int, Field(ge=1)]
 
-Precision = Literal["auto", "fp32", "bf16"]
-MethodName = Literal["erm", "minmax"]
+Precision = Literal["auto", "fp32", "tf32", "bf16"]
+METHOD_NAMES = ("erm", "weight_decay", "parseval", "jitter", "universal", "pgd", "minmax")
+
+
+def _known(methods: object) -> object:
+    """A name or a list of names, each ours or an installed package's."""
+    known = [*METHOD_NAMES, *(entry.name for entry in entry_points(group="ctrobust.methods"))]
+    names = methods if isinstance(methods, list | tuple) and methods else [methods]
+    for name in names:
+        if name not in known:
+            raise ValueError(f"no {name!r}; give one of {', '.join(known)}, or a list such as [erm,minmax]")
+    return methods
 
 
 @dataclass(frozen=True, config=_frozen)
 class DataRecipe:
-    """store: null for the embedded data set; split: null to divide by patient with the run's seed."""
+    """store: null for the embedded data set; split: null to divide by patient with the run's seed.
+
+    resample: of slices of another pixel size than the run's. crop: pieces of `size` pixels at the slices' own pixel
+    size, at a seeded place in training, the middle elsewhere.
+    """
 
     store: str | None = None
     split: str | None = None
     size: Annotated[int, Field(ge=16)] = 128
     resample: bool = True
+    crop: bool = False
     eval_fraction: Fraction = 0.25
     val_fraction: Fraction = 0.1
 
@@ -51,44 +67,90 @@ class ScanRecipe:
 
 @dataclass(frozen=True, config=_frozen)
 class NetworkRecipe:
-    """f: FBPConvNet on the FBP image; the defaults are the published ones."""
+    """f: FBPConvNet on the FBP image; the defaults are the published ones. norm: over the batch or in groups."""
 
     name: Literal["fbpconvnet"] = "fbpconvnet"
     base_channels: Count = 64
     levels: Annotated[int, Field(ge=1, le=8)] = 5
+    norm: Literal["batch", "group"] = "batch"
 
 
 @dataclass(frozen=True, config=_frozen)
 class TrainRecipe:
     """How f descends.
 
-    precision auto: bf16 where the processor multiplies in it, else fp32; lr falls along half a cosine; flips of
-    the slices; freeze_norm: share of the steps after which batch norm keeps its statistics (1: never).
+    steps: of f; epochs: passes over the training part, which then settle the steps. batch_size: of one process;
+    accumulate: in so many parts, one after the other, for less memory. optimizer: Adam, or SGD with `momentum`.
+    schedule cosine: lr falls to 0 along half a cosine; log: geometrically to lr_end, which it has from the share
+    lr_end_at of the steps on. clip_update: no weight moves by more than that in a step. precision auto: bf16 where
+    the processor multiplies in it, else fp32. flips: of the slices. freeze_norm: share of the steps after which
+    batch norm keeps its statistics (1: never). patience: stop after so many checkpoints that were not the best.
+    log_to: beside history.csv; wandb and mlflow where installed.
     """
 
     steps: Count = 300
+    epochs: Positive | None = None
     batch_size: Count = 8
+    accumulate: Count = 1
+    optimizer: Literal["adam", "sgd"] = "adam"
+    momentum: Annotated[float, Field(ge=0, lt=1)] = 0.99
     lr: Positive = 1.0e-3
+    schedule: Literal["cosine", "log"] = "cosine"
+    lr_end: Positive = 1.0e-3
+    lr_end_at: Annotated[float, Field(gt=0, le=1)] = 1.0
+    clip_update: Positive | None = None
     precision: Precision = "auto"
+    compile: bool = False
     flips: bool = True
     freeze_norm: Annotated[float, Field(ge=0, le=1)] = 0.5
     checkpoint_every: Count = 50
     log_every: Count = 10
+    patience: Count | None = None
+    log_to: tuple[Literal["tensorboard", "wandb", "mlflow"], ...] = ("tensorboard",)
 
 
 @dataclass(frozen=True, config=_frozen)
 class ThreatRecipe:
-    """The adversary met in training. weight: λ₁; lambda_2: of the hinge, raised while G leaves the ball."""
+    """The adversary met in training.
+
+    eps: of ‖y‖ (relative), or in mm of water; it grows from 0 over the share `ramp` of the steps. weight: λ₁.
+    minmax: ball, sees, applications, turns, fresh as in `ctrobust.train.methods.minmax`; lambda_2: of the hinge,
+    raised while G leaves the ball; steps_per_update: steps of G for one of f; the last four are G's own.
+    pgd: ascent_steps. universal: steps_per_update steps of universal_step. groups: of samples that share one G or δ.
+    """
 
     eps: Positive = 0.02
+    relative: bool = True
+    ramp: Annotated[float, Field(ge=0, le=1)] = 0.0
     weight: NotNegative = 1.0
     ball: Literal["project", "hinge"] = "project"
     lambda_2: Positive = 1.0e6
     sees: Literal["sinogram", "gradient"] = "sinogram"
+    applications: Count = 1
+    turns: Literal["alternate", "together"] = "alternate"
     steps_per_update: Count = 1
+    fresh: bool = False
+    groups: Count = 1
+    ascent_steps: Count = 10
+    universal_step: Positive = 0.3
+    optimizer: Literal["adam", "sgd"] = "adam"
     base_channels: Count = 16
     levels: Annotated[int, Field(ge=1, le=8)] = 4
     lr: Positive = 1.0e-3
+
+    @model_validator(mode="after")
+    def _together_needs_one_gradient(self) -> "ThreatRecipe":
+        if self.turns == "together" and (self.ball == "hinge" or self.steps_per_update > 1 or self.fresh):
+            raise ValueError("turns=together goes with ball=project, steps_per_update=1 and fresh=false")
+        return self
+
+
+@dataclass(frozen=True, config=_frozen)
+class RegularizeRecipe:
+    """weight_decay: of the method of that name, times lr a step; parseval_beta: of the retraction."""
+
+    weight_decay: NotNegative = 10.0
+    parseval_beta: Annotated[float, Field(gt=0, le=0.5)] = 0.5
 
 
 @dataclass(frozen=True, config=_frozen)
@@ -110,13 +172,15 @@ class EvaluateRecipe:
 
 @dataclass(frozen=True, config=_frozen)
 class Recipe:
-    """One training run, or one a method where `method` is a list."""
+    """One training run, or one a method where `method` is a list. options: of a method that is not ours."""
 
-    method: MethodName | Annotated[tuple[MethodName, ...], Field(min_length=1)] = "minmax"
+    method: Annotated[str | tuple[str, ...], BeforeValidator(_known)] = "minmax"
     seed: Annotated[int, Field(ge=0)] = 0
     data: DataRecipe = DataRecipe()
     scan: ScanRecipe = ScanRecipe()
     network: NetworkRecipe = NetworkRecipe()
     train: TrainRecipe = TrainRecipe()
     threat: ThreatRecipe = ThreatRecipe()
+    regularize: RegularizeRecipe = RegularizeRecipe()
     evaluate: EvaluateRecipe = EvaluateRecipe()
+    options: dict[str, bool | int | float | str] = Field(default_factory=dict)

@@ -9,8 +9,10 @@ from torch import nn
 
 from ctrobust.core.errors import UserError
 from ctrobust.core.geometry import FanBeam, Geometry, ParallelBeam
+from ctrobust.core.parcel import WEIGHTS, is_parcel, require_sealed, unpacked
 from ctrobust.networks import FBPConvNet
 from ctrobust.networks.checkpoint import load_checkpoint
+from ctrobust.networks.weights import load_weights
 from ctrobust.operators import Projector
 from ctrobust.recipes import Recipe, read_recipe
 from ctrobust.reconstruct.learned import LearnedReconstructor
@@ -21,12 +23,14 @@ def load(
 ) -> LearnedReconstructor:
     """f of a trained run, in eval mode with its weights held: f(y), f.projector.
 
-    checkpoint: best (on the validation part) or last. Raises UserError on a folder that is not a run, or that
-    holds several.
+    run: its folder, or what `ctrobust export` made of it, a folder or a .zip. checkpoint: best (on the validation
+    part) or last. Raises UserError on a folder that is not a run, or that holds several, and where weights that were
+    handed over have changed since.
     """
-    folder = run_folder(run)
-    recipe = read_recipe(folder / "recipe.yaml")
-    content = load_checkpoint(folder / "checkpoints" / checkpoint)
+    with unpacked(Path(run)) as given:
+        folder = run_folder(given)
+        content = _content(folder, checkpoint)
+        recipe = read_recipe(folder / "recipe.yaml")
     # A checkpoint of an older version does not know the keys that came after it: their defaults are what it did.
     trained, physics = content.get("physics", {}), physics_of(recipe)
     edited = [key for key, value in _flat(trained).items() if _flat(physics).get(key) != value]
@@ -44,9 +48,20 @@ def load(
     return f.to(device).eval().requires_grad_(False)
 
 
+def _content(folder: Path, checkpoint: str) -> dict[str, Any]:
+    if not is_parcel(folder):
+        return load_checkpoint(folder / "checkpoints" / checkpoint)
+    if checkpoint != "best":
+        raise UserError(f"{folder}: was handed over with its best weights alone; it has no {checkpoint!r}")
+    require_sealed(folder)
+    return load_weights(folder / WEIGHTS)
+
+
 def run_folder(path: str | Path) -> Path:
     """The path of one run. Raises UserError where there is none, or several."""
     folder = Path(path)
+    if folder.suffix == ".zip" and folder.is_file():
+        raise UserError(f"{folder}: a .zip; unpack it and give the folder")
     if not folder.is_dir():
         raise UserError(f"{folder}: no such folder; give the folder of a run")
     if (folder / "recipe.yaml").exists():
@@ -103,4 +118,4 @@ def build_geometry(recipe: Recipe) -> Geometry:
 
 
 def build_network(recipe: Recipe) -> nn.Module:
-    return FBPConvNet(recipe.network.base_channels, recipe.network.levels)
+    return FBPConvNet(recipe.network.base_channels, recipe.network.levels, recipe.network.norm)

@@ -1,6 +1,7 @@
 """history.csv: one row per logged step; after a resume only rows up to the checkpoint are kept."""
 
 import csv
+from collections.abc import Sequence
 from pathlib import Path
 
 from ctrobust.core.files import replacing
@@ -14,23 +15,28 @@ COLUMNS = (
     "clean_eval",
     "adversarial",
     "delta_rel",
-    "outside",
-    "lambda_2",
     "val_clean",
     "val_adversarial",
+    "found",
+    "found_1",
+    "found_5",
+    "found_20",
 )
 
 
 class History:
-    """Appends rows to a CSV file, each on disk before the next step begins."""
+    """Appends rows to a CSV file, each on disk before the next step begins. further: columns beside our own."""
 
-    def __init__(self, path: Path, *, keep_until: int, enabled: bool = True) -> None:
+    def __init__(
+        self, path: Path, *, keep_until: int, further: Sequence[str] = (), enabled: bool = True
+    ) -> None:
         self._path, self._enabled = path, enabled
+        self._columns = (*COLUMNS, *further)
         if not enabled:
             return
         kept = [row for row in _rows(path) if int(row["step"]) <= keep_until]
         with replacing(path) as part, part.open("w", newline="") as stream:
-            writer = csv.DictWriter(stream, COLUMNS)
+            writer = csv.DictWriter(stream, self._columns, extrasaction="ignore", restval="")
             writer.writeheader()
             writer.writerows(kept)
 
@@ -40,7 +46,7 @@ class History:
             return
         row = {name: f"{value:.8g}" for name, value in figures.items()}
         with self._path.open("a", newline="") as stream:
-            csv.DictWriter(stream, COLUMNS, restval="").writerow(row)
+            csv.DictWriter(stream, self._columns, restval="").writerow(row)
 
 
 def _rows(path: Path) -> list[dict[str, str]]:

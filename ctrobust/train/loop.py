@@ -1,7 +1,9 @@
-"""The training loop: at each step the adversary ascends, then f descends."""
+"""The training loop: at each step the method perturbs, f descends, the method constrains."""
 
 import math
 import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,23 +14,24 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from ctrobust.core.errors import UserError
-from ctrobust.core.progress import Progress
+from ctrobust.core.progress import Progress, say
 from ctrobust.core.seeds import derive_seed
 from ctrobust.experiment import Experiment
 from ctrobust.networks.checkpoint import load_checkpoint, save_checkpoint
 from ctrobust.recipes.schema import TrainRecipe
 from ctrobust.reconstruct import LearnedReconstructor
 from ctrobust.store.dataset import SliceDataset
-from ctrobust.threat import L2Ball, ProjectedGradientAscent
-from ctrobust.threat.ascent import evaluating, exact_arithmetic, squared_error
-from ctrobust.train.adversary import Adversary, Figures
-from ctrobust.train.augment import random_flips
+from ctrobust.threat import L2Ball
+from ctrobust.threat.ascent import evaluating, squared_error
+from ctrobust.train.augment import random_flips, sample_seeds
 from ctrobust.train.history import History
+from ctrobust.train.interruption import Interruption
+from ctrobust.train.methods.method import Figures, Method
 from ctrobust.train.objectives import squared_errors
-from ctrobust.train.schedule import batches, epoch_of, set_learning_rate
+from ctrobust.train.schedule import batches, epoch_of, learning_rate, set_learning_rate
+from ctrobust.train.validation import validate
+from ctrobust.train.watching import watchers
 
-VALIDATION_SLICES = 24
-VALIDATION_STEPS = 5
 LOADING_PROCESSES = 2
 
 
@@ -38,13 +41,14 @@ class Training:
 
     f: LearnedReconstructor
     optimizer: torch.optim.Optimizer
-    adversary: Adversary
+    method: Method
     fabric: Fabric
     physics: dict[str, Any]
     step: int = 0
     seconds: float = 0.0
     best: float = float("inf")
-    wrapped: nn.Module = field(init=False)
+    waited: int = 0
+    wrapped: Any = field(init=False)
 
     def __post_init__(self) -> None:
         self.wrapped, self.optimizer = self.fabric.setup(self.f, self.optimizer)
@@ -55,23 +59,25 @@ class Training:
             "step": self.step,
             "seconds": self.seconds,
             "best": self.best,
+            "waited": self.waited,
             "network": self.f.network.state_dict(),
             "optimizer": self.optimizer.state_dict(),
-            "adversary": self.adversary.state_dict(),
+            "adversary": self.method.state_dict(),
         }
 
     def restore(self, content: dict[str, Any]) -> None:
         self.step, self.seconds, self.best = content["step"], content["seconds"], content["best"]
+        self.waited = content.get("waited", 0)
         self.f.network.load_state_dict(content["network"])
         self.optimizer.load_state_dict(content["optimizer"])
-        self.adversary.load_state_dict(content["adversary"])
+        self.method.load_state_dict(content["adversary"])
 
 
-def fit(training: Training, experiment: Experiment, out: Path, *, weight: float, eps: float) -> None:
+def fit(training: Training, experiment: Experiment, out: Path) -> None:
     """Train to the recipe's last step, from `out`/checkpoints/last where that exists.
 
-    weight: λ₁ of the adversarial term; eps: the radius at which robustness is watched on the validation part.
-    Raises UserError where a loss is not finite any more.
+    Raises UserError where a loss is not finite any more or memory runs out; KeyboardInterrupt or SystemExit once a
+    signal has been answered by a checkpoint.
     """
     recipe, fabric = experiment.recipe, training.fabric
     settings = recipe.train
@@ -82,7 +88,8 @@ def fit(training: Training, experiment: Experiment, out: Path, *, weight: float,
     last = out / "checkpoints" / "last"
     if last.exists():
         training.restore(load_checkpoint(last))
-    history = History(out / "history.csv", keep_until=training.step, enabled=fabric.is_global_zero)
+    if training.step >= settings.steps or _waited_enough(training, settings):
+        return
     loader, samples = _loader(experiment, settings, training)
     progress = Progress(
         loader,
@@ -92,40 +99,76 @@ def fit(training: Training, experiment: Experiment, out: Path, *, weight: float,
         enabled=fabric.is_global_zero,
     )
     began = time.monotonic() - training.seconds
-    for x, indices in progress:
-        done = training.step / settings.steps
-        set_learning_rate(training.optimizer, settings.lr, done)
-        training.adversary.begin(training.step, settings.steps)
-        if done >= settings.freeze_norm:
-            freeze_batch_norm(training.f)
-        if settings.flips:
-            first = (training.step * fabric.world_size + fabric.global_rank) * settings.batch_size
-            x = random_flips(x, [derive_seed(recipe.seed, "flips", first + i) for i in range(len(x))])
-        x = fabric.to_device(x)
-        y = experiment.measure(x, indices.tolist())
+    together = settings.batch_size * fabric.world_size
+    with Interruption(fabric) as asked, _log(training, experiment, out) as log:
+        for x, indices in progress:
+            done = training.step / settings.steps
+            set_learning_rate(training.optimizer, learning_rate(settings, done))
+            training.method.begin(training.step, settings.steps)
+            if done >= settings.freeze_norm:
+                freeze_batch_norm(training.f)
+            x = fabric.to_device(_flipped(x, training, experiment))
+            step, slices = training.step + 1, indices.tolist()
+            judging = step % settings.checkpoint_every == 0 or step == settings.steps
+            logging = judging or step % settings.log_every == 0
+            with _plain_words(step, slices):
+                y = experiment.measure(x, slices)
+                figures = take_step(training, y, x, _positions(experiment, indices))
+                stop = asked()
+                if logging or stop:
+                    figures |= {"clean_eval": _mean_error(training.f, y, x)}
+                if judging:
+                    figures |= validate(training.f, training.method, experiment, fabric)
+                # Before anything is saved: a loss may be finite whose update has left no finite weight.
+                _require_finite(figures, y)
+            training.step, training.seconds = step, time.monotonic() - began
 
-        delta, figures = training.adversary(training.f, y, x)
-        figures |= descend(training, y, x, delta, weight)
+            better = judging and _better(training, figures, recipe.threat.weight)
+            if logging:
+                log(figures | {"epoch": epoch_of(samples, together, step)})
+            progress.note(**{name: figures[name] for name in ("clean", "adversarial") if name in figures})
+            # Between two checkpoints a run is kept but not judged, so that stopping it changes nothing.
+            if judging or stop:
+                _keep(training, out, better)
+            if stop:
+                break
+            if judging and _waited_enough(training, settings):
+                say(f"stopped at step {training.step}: not better for {settings.patience} checkpoints")
+                break
+        if asked():
+            asked.end()
 
-        training.step += 1
-        training.seconds = time.monotonic() - began
-        _require_finite(figures, training.step, indices.tolist())
-        saving = training.step % settings.checkpoint_every == 0 or training.step == settings.steps
-        if saving or training.step % settings.log_every == 0:
-            figures |= {"clean_eval": _mean_error(training.f, y, x)}
-            if saving:
-                figures |= validate(training.f, experiment, eps)
-            together = settings.batch_size * fabric.world_size
-            history.add(
-                step=training.step,
-                epoch=epoch_of(samples, together, training.step),
-                seconds=training.seconds,
-                lr=training.optimizer.param_groups[0]["lr"],
-                **figures,
-            )
-        progress.note(**{name: figures[name] for name in ("clean", "adversarial") if name in figures})
-        if saving and fabric.is_global_zero:
-            _save(training, out, figures, 0.0 if delta is None else weight)
+
+def take_step(training: Training, y: Tensor, x: Tensor, samples: Tensor) -> Figures:
+    """The max, the min, and the method's constraint: one step, in `train.accumulate` parts."""
+    settings = training.method.recipe.train
+    training.optimizer.zero_grad()
+    found: list[Figures] = []
+    parts = list(zip(*(whole.chunk(settings.accumulate) for whole in (y, x, samples)), strict=True))
+    for part, (y_part, x_part, samples_part) in enumerate(parts, 1):
+        delta, figures = training.method.perturb(training.f, y_part, x_part, samples_part)
+        with training.fabric.no_backward_sync(training.wrapped, enabled=part < len(parts)):
+            found.append(figures | descend(training, y_part, x_part, delta, share=len(y_part) / len(y)))
+    before = [weight.detach().clone() for weight in training.f.parameters()] if settings.clip_update else []
+    training.optimizer.step()
+    if settings.clip_update:
+        _clip_update(training, before, settings.clip_update)
+    figures = {name: sum(each[name] for each in found) / len(found) for name in found[0]}
+    return figures | training.method.constrain(training.f, training.optimizer.param_groups[0]["lr"])
+
+
+def descend(training: Training, y: Tensor, x: Tensor, delta: Tensor | None, *, share: float) -> Figures:
+    """The min over θ: the gradient of ‖f(y) − x‖² + λ₁ ‖f(y + δ) − x‖², both in one batch."""
+    measured = y if delta is None else torch.cat([y, y + delta])
+    errors = squared_errors(training.wrapped(measured), x if delta is None else torch.cat([x, x]))
+    clean = errors[: len(y)].mean()
+    if delta is None:
+        training.fabric.backward(share * clean)
+        return {"clean": clean.item()}
+    adversarial, threat = errors[len(y) :].mean(), training.method.recipe.threat
+    training.fabric.backward(share * (clean + threat.weight * adversarial))
+    size = L2Ball(threat.eps, threat.relative).size(delta.detach(), y).mean()
+    return {"clean": clean.item(), "adversarial": adversarial.item(), "delta_rel": float(size)}
 
 
 def freeze_batch_norm(f: nn.Module) -> None:
@@ -139,76 +182,136 @@ def freeze_batch_norm(f: nn.Module) -> None:
             module.eval()
 
 
-def descend(training: Training, y: Tensor, x: Tensor, delta: Tensor | None, weight: float) -> Figures:
-    """The min over θ: one step of f on ‖f(y) − x‖² + λ₁ ‖f(y + δ) − x‖², both in one batch."""
-    measured = y if delta is None else torch.cat([y, y + delta])
-    errors = squared_errors(training.wrapped(measured), x if delta is None else torch.cat([x, x]))
-    clean, adversarial = errors[: len(y)].mean(), errors[len(y) :].mean() if delta is not None else None
-    loss = clean if adversarial is None else clean + weight * adversarial
-    training.optimizer.zero_grad()
-    training.fabric.backward(loss)
-    training.optimizer.step()
-    figures = {"clean": clean.item()}
-    return figures if adversarial is None else figures | {"adversarial": adversarial.item()}
+@torch.no_grad()
+def _clip_update(training: Training, before: list[Tensor], limit: float) -> None:
+    for weight, earlier in zip(training.f.parameters(), before, strict=True):
+        weight.copy_(earlier + (weight - earlier).clamp(-limit, limit))
 
 
-def validate(f: LearnedReconstructor, experiment: Experiment, eps: float) -> Figures:
-    """Mean clean error and mean error under a short ascent, on at most 24 slices of the validation part."""
-    part = experiment.split.val
-    chosen = part[:: -(-len(part) // VALIDATION_SLICES)]
-    y, x = experiment.pair(chosen)
-    allowed = experiment.recipe.evaluate.allow_unmatched
-    attack = ProjectedGradientAscent(L2Ball(eps), steps=VALIDATION_STEPS, restarts=1, allow_unmatched=allowed)
-    with exact_arithmetic():
-        attacked = [y[i : i + 8] + attack(f, y[i : i + 8], x[i : i + 8]) for i in range(0, len(y), 8)]
-        return {
-            "val_clean": _mean_error(f, y, x),
-            "val_adversarial": _mean_error(f, torch.cat(attacked), x),
-        }
+def _flipped(x: Tensor, training: Training, experiment: Experiment) -> Tensor:
+    if not experiment.recipe.train.flips:
+        return x
+    return random_flips(x, _seeds(training, experiment, "flips", training.step))
+
+
+def _seeds(training: Training, experiment: Experiment, stage: str, step: int) -> list[int]:
+    recipe, fabric = experiment.recipe, training.fabric
+    return sample_seeds(
+        recipe.seed,
+        stage,
+        step,
+        recipe.train.batch_size,
+        rank=fabric.global_rank,
+        processes=fabric.world_size,
+    )
+
+
+def _positions(experiment: Experiment, indices: Tensor) -> Tensor:
+    """Slices of the store as positions in the training part: groups of samples stay the same in any store."""
+    return torch.searchsorted(torch.tensor(sorted(experiment.split.train)), indices)
 
 
 @torch.no_grad()
 def _mean_error(f: LearnedReconstructor, y: Tensor, x: Tensor) -> float:
     """In eval mode and float32, as f will be used."""
     with evaluating(f):
-        errors = [squared_error(f, y[i : i + 8], x[i : i + 8]) for i in range(0, len(y), 8)]
-    return float(torch.cat(errors).mean())
+        return float(squared_error(f, y, x).mean())
 
 
 def _loader(experiment: Experiment, settings: TrainRecipe, training: Training) -> tuple[DataLoader[Any], int]:
     dataset: SliceDataset = experiment.slices(experiment.split.train)
-    order = batches(
+    steps, crop = range(training.step, settings.steps), experiment.recipe.data.crop
+    order: Iterable[list[Any]] = batches(
         len(dataset),
         settings.batch_size,
-        range(training.step, settings.steps),
+        steps,
         seed=derive_seed(experiment.recipe.seed, "order"),
         rank=training.fabric.global_rank,
         processes=training.fabric.world_size,
     )
-    workers = 0 if dataset.in_memory else LOADING_PROCESSES
+    if crop:
+        order = (
+            list(zip(batch, _seeds(training, experiment, "crops", step), strict=True))
+            for step, batch in zip(steps, order, strict=True)
+        )
+    # A crop is read anew each time.
+    workers = 0 if dataset.in_memory and not crop else LOADING_PROCESSES
     # A plain list: torch asks a batch sampler for nothing but its batches.
     return DataLoader(dataset, batch_sampler=list(order), num_workers=workers), len(dataset)
 
 
-def _require_finite(figures: Figures, step: int, indices: list[int]) -> None:
-    bad = [name for name, value in figures.items() if value != value or abs(value) == float("inf")]
-    if bad:
+@contextmanager
+def _log(training: Training, experiment: Experiment, out: Path) -> Iterator[Any]:
+    """log(figures): a row of history.csv, and the same to all who watch; on the first process."""
+    enabled = training.fabric.is_global_zero
+    history = History(
+        out / "history.csv", keep_until=training.step, further=training.method.figures, enabled=enabled
+    )
+    watching = watchers(experiment.recipe, out, training.step) if enabled else []
+
+    def log(figures: Figures) -> None:
+        figures = figures | {"lr": training.optimizer.param_groups[0]["lr"], "seconds": training.seconds}
+        history.add(step=training.step, **figures)
+        for watcher in watching:
+            watcher.add(training.step, figures)
+
+    try:
+        yield log
+    finally:
+        for watcher in watching:
+            watcher.close()
+
+
+def _require_finite(figures: Figures, y: Tensor) -> None:
+    bad = [name for name, value in figures.items() if not math.isfinite(value)]
+    if not bad:
+        return
+    if not y.isfinite().all():
+        raise UserError("a measurement is not a finite number; leave that slice out, or ingest it again")
+    raise UserError(f"{', '.join(bad)} is not a finite number; lower train.lr, or take train.precision=fp32")
+
+
+@contextmanager
+def _plain_words(step: int, slices: list[int]) -> Iterator[None]:
+    """What went wrong in a step, with the step, its slices and what to try."""
+    where, kept = f"step {step} (slices {slices}): ", "; the last checkpoint is from before"
+    try:
+        yield
+    except UserError as error:
+        raise UserError(f"{where}{error}{kept}") from None
+    except (RuntimeError, MemoryError) as error:
+        # The first is CUDA's, the second numpy's; torch's own for the CPU is known by its words alone.
+        known = isinstance(error, torch.OutOfMemoryError | MemoryError)
+        if not (known or "can't allocate memory" in str(error)):
+            raise
         raise UserError(
-            f"step {step}: {', '.join(bad)} is not a finite number (slices {indices}); lower train.lr, or take "
-            "train.precision=fp32; the last checkpoint is from before"
-        )
+            f"{where}out of memory; raise train.accumulate, or lower train.batch_size, network.base_channels or "
+            f"data.size{kept}"
+        ) from None
 
 
-def _save(training: Training, out: Path, figures: Figures, weight: float) -> None:
-    """`best` is chosen on the validation part: the least log(clean error) + λ₁ · log(error under attack).
+def _better(training: Training, figures: Figures, weight: float) -> bool:
+    """Whether f is the best so far on the validation part: the least log(clean error) + λ₁ · log(error under attack).
 
-    That is clean PSNR plus λ₁ × attacked PSNR; λ₁ is 0 for a method without an adversary.
+    That is clean PSNR plus λ₁ × attacked PSNR; λ₁ is 0 for a method whose f meets no perturbations.
     """
     score = math.log(figures["val_clean"])
-    if weight:
+    if "adversarial" in figures:
         score += weight * math.log(figures["val_adversarial"])
+    better = score < training.best
+    training.best, training.waited = min(score, training.best), 0 if better else training.waited + 1
+    return better
+
+
+def _keep(training: Training, out: Path, better: bool) -> None:
+    """`last`, and `best` where it is, or where there is none yet."""
+    if not training.fabric.is_global_zero:
+        return
     best = out / "checkpoints" / "best"
-    if score < training.best or not best.exists():
-        training.best = score
+    if better or not best.exists():
         save_checkpoint(best, training.state())
     save_checkpoint(out / "checkpoints" / "last", training.state())
+
+
+def _waited_enough(training: Training, settings: TrainRecipe) -> bool:
+    return settings.patience is not None and training.waited >= settings.patience

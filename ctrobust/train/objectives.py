@@ -2,7 +2,7 @@
 
 from torch import Tensor
 
-from ctrobust.threat.budget import relative_norms
+from ctrobust.threat.budget import L2Ball
 
 
 def squared_errors(estimate: Tensor, x: Tensor) -> Tensor:
@@ -10,6 +10,9 @@ def squared_errors(estimate: Tensor, x: Tensor) -> Tensor:
     return (estimate - x).square().flatten(1).sum(1)
 
 
-def hinges(delta: Tensor, y: Tensor, eps: float) -> Tensor:
-    """(B,) max{0, ‖δᵢ‖²/‖yᵢ‖² − ε²}: per sample and relative, so that it bounds every sample at any size."""
-    return (relative_norms(delta, y).square() - eps**2).clamp_min(0)
+def hinges(delta: Tensor, y: Tensor, budget: L2Ball) -> Tensor:
+    """(B,) max{0, ‖δᵢ‖²/‖yᵢ‖² − ε²}: per sample and relative, so that it bounds every sample at any size.
+
+    In an absolute ball max{0, ‖δᵢ‖² − ε²}.
+    """
+    return (budget.size(delta, y).square() - budget.eps**2).clamp_min(0)

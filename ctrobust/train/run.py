@@ -4,13 +4,15 @@ from pathlib import Path
 
 import torch
 from lightning_fabric import Fabric
+from torch import nn
 
 from ctrobust.core.seeds import derive_seed
 from ctrobust.experiment import Experiment
+from ctrobust.recipes.schema import TrainRecipe
 from ctrobust.reconstruct import LearnedReconstructor
 from ctrobust.reconstruct.load import build_network, physics_of
 from ctrobust.train.loop import Training, fit
-from ctrobust.train.methods import METHODS
+from ctrobust.train.methods import find_method
 
 
 def train_run(experiment: Experiment, fabric: Fabric, out: Path) -> None:
@@ -19,11 +21,20 @@ def train_run(experiment: Experiment, fabric: Fabric, out: Path) -> None:
     # The networks' starting weights come from torch's global generator: seeded here, and put back after.
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derive_seed(recipe.seed, "weights"))
-        network = build_network(recipe)
+        f = LearnedReconstructor(experiment.projector, build_network(recipe), recipe.scan.window)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derive_seed(recipe.seed, "adversary"))
-        adversary = METHODS[str(recipe.method)](recipe, fabric)
-    f = LearnedReconstructor(experiment.projector, network, recipe.scan.window)
-    optimizer = torch.optim.Adam(f.parameters(), lr=recipe.train.lr)
-    training = Training(f.train(), optimizer, adversary, fabric, physics_of(recipe))
-    fit(training, experiment, out, weight=recipe.threat.weight, eps=recipe.threat.eps)
+        method = find_method(str(recipe.method))(recipe, fabric)
+        method.prepare(f)
+    if fabric.world_size > 1 and fabric.device.type == "cuda":
+        f = nn.SyncBatchNorm.convert_sync_batchnorm(f)  # type: ignore[no-untyped-call]
+    if recipe.train.compile:
+        f.network.compile()
+    training = Training(f.train(), make_optimizer(f, recipe.train), method, fabric, physics_of(recipe))
+    fit(training, experiment, out)
+
+
+def make_optimizer(f: nn.Module, settings: TrainRecipe) -> torch.optim.Optimizer:
+    if settings.optimizer == "sgd":
+        return torch.optim.SGD(f.parameters(), lr=settings.lr, momentum=settings.momentum)
+    return torch.optim.Adam(f.parameters(), lr=settings.lr)

@@ -28,7 +28,11 @@ def make_fabric(precision: Precision) -> Fabric:
         strategy="auto" if local == 1 else "ddp",
         precision="bf16-mixed" if precision == "bf16" else "32-true",
     )
-    fabric.launch()
+    if "LT_CLI_USED" not in os.environ:  # `fabric run` has launched it already
+        fabric.launch()
+    # In training; every attack and every judgement turns it off again (threat.ascent.exact_arithmetic).
+    torch.set_float32_matmul_precision("high" if precision == "tf32" else "highest")
+    torch.backends.cudnn.allow_tf32 = precision == "tf32"
     return fabric
 
 

@@ -7,12 +7,29 @@ from functools import lru_cache
 import torch
 
 from ctrobust.core.seeds import derive_seed
+from ctrobust.recipes.schema import TrainRecipe
 
 
-def set_learning_rate(optimizer: torch.optim.Optimizer, lr: float, done: float) -> None:
-    """Half a cosine from `lr` to 0 as `done` goes from 0 to 1."""
+def learning_rate(settings: TrainRecipe, done: float) -> float:
+    """The rate of `settings.schedule` once the share `done` of the steps is behind."""
+    if settings.schedule == "cosine":
+        return half_cosine(settings.lr, done)
+    return log_spaced(settings.lr, settings.lr_end, done / settings.lr_end_at)
+
+
+def half_cosine(lr: float, done: float) -> float:
+    """Half a cosine from `lr` to 0."""
+    return lr * (1 + math.cos(math.pi * done)) / 2
+
+
+def log_spaced(lr: float, end: float, done: float) -> float:
+    """Geometrically from `lr` to `end`, and constant after."""
+    return float(lr * (end / lr) ** min(done, 1.0))
+
+
+def set_learning_rate(optimizer: torch.optim.Optimizer, lr: float) -> None:
     for group in optimizer.param_groups:
-        group["lr"] = lr * (1 + math.cos(math.pi * done)) / 2
+        group["lr"] = lr
 
 
 def batches(

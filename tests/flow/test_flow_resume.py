@@ -1,8 +1,11 @@
-"""kill -9 in the middle of training, --resume: bit-equal to a run that nobody disturbed."""
+"""Killed or stopped in the middle of training, --resume: bit-equal to a run that nobody disturbed."""
 
 import json
+import os
 import random
+import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -16,16 +19,19 @@ from ctrobust.networks.checkpoint import load_checkpoint
 
 Start = Callable[..., subprocess.Popen[str]]
 
-STEPS = ["train.steps=30", "train.checkpoint_every=3", "evaluate.steps=1"]
-VARIANTS = {
-    "as published": ["threat.ball=hinge", "threat.sees=sinogram", "train.precision=fp32"],
-    "ours": [
-        "threat.ball=project",
-        "threat.sees=gradient",
-        "train.precision=bf16",
-        "threat.steps_per_update=2",
-    ],
-}
+STEPS = ["train.steps=24", "train.checkpoint_every=3", "evaluate.steps=1"]
+VARIANTS = [
+    pytest.param(
+        ["threat.ball=hinge", "threat.sees=sinogram", "train.precision=fp32"],
+        id="as published",
+        marks=pytest.mark.soak,
+    ),
+    pytest.param(
+        ["threat.sees=gradient", "threat.groups=2", "train.precision=bf16", "threat.steps_per_update=2"],
+        id="ours",
+    ),
+]
+TORCHRUN = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
 
 
 def same(one: Any, other: Any) -> bool:
@@ -51,23 +57,36 @@ def history(run: Path) -> list[list[str]]:
     return [row[:2] + row[3:] for row in rows]
 
 
-def kill_and_resume(
-    command: Start, arguments: tuple[object, ...], folder: Path, ready: Callable[[], bool]
-) -> bool:
-    """Kill once `ready`, resume to the end; returns whether there still was something to kill."""
-    job = command(*arguments)
+def until(job: subprocess.Popen[str], ready: Callable[[], bool]) -> bool:
+    """Waits; returns whether the job still runs then."""
     while job.poll() is None and not ready():
         time.sleep(0.005)
-    killed = job.poll() is None
-    job.kill()
-    job.communicate()
-    again = command(*arguments, "--resume")
-    _, err = again.communicate(timeout=180)
-    assert again.returncode == 0, err
-    return killed
+    return job.poll() is None
 
 
-@pytest.fixture(scope="module", params=list(VARIANTS.values()), ids=list(VARIANTS))
+def reached(run: Path, step: int) -> Callable[[], bool]:
+    last = run / "checkpoints" / "last"
+    return lambda: last.exists() and load_checkpoint(last)["step"] >= step
+
+
+def after(folder: Path, seconds: float) -> Callable[[], bool]:
+    """So long after the folder was made, or was there."""
+    began: list[float] = []
+
+    def ready() -> bool:
+        if folder.exists() and not began:
+            began.append(time.monotonic())
+        return bool(began) and time.monotonic() - began[0] > seconds
+
+    return ready
+
+
+def finish(job: subprocess.Popen[str]) -> None:
+    _, err = job.communicate(timeout=300)
+    assert job.returncode == 0, err
+
+
+@pytest.fixture(scope="module", params=VARIANTS)
 def recipe(request: pytest.FixtureRequest, store: Path) -> tuple[str, ...]:
     return "train", "tiny", "--data", str(store), *STEPS, *request.param
 
@@ -93,16 +112,34 @@ def held_to(undisturbed: Path, run: Path) -> None:
     assert results[0] == results[1]
 
 
-def test_a_killed_run_resumes_to_the_same_weights(
+def test_a_run_killed_and_stopped_in_turn_resumes_to_the_same_weights(
     undisturbed: Path, recipe: tuple[str, ...], command: Start, tmp_path: Path
 ) -> None:
-    last = tmp_path / "run" / "checkpoints" / "last"
-
-    def ready() -> bool:
-        return last.exists() and load_checkpoint(last)["step"] >= 6
-
-    assert kill_and_resume(command, (*recipe, "--out", tmp_path / "run"), tmp_path / "run", ready)
-    held_to(undisturbed, tmp_path / "run")
+    """By kill -9, by Ctrl-C, by SIGTERM: the last two are told how to go on, and lose no step."""
+    run, threads = tmp_path / "run", torch.get_num_threads()
+    whole = (*recipe, "--out", str(run))
+    for number, step, status in (
+        (signal.SIGKILL, 3, -signal.SIGKILL),
+        (signal.SIGINT, 9, 130),
+        (signal.SIGTERM, 15, 143),
+    ):
+        job = command(*whole, "--resume")
+        assert until(job, reached(run, step))
+        job.send_signal(number)
+        _, err = job.communicate(timeout=60)
+        assert job.returncode == status, err
+        assert "Traceback" not in err
+        if number is signal.SIGINT:
+            assert (
+                f"stopped; to go on from the last checkpoint, repeat the command with --out {run} --resume"
+                in err
+            )
+    torch.set_num_threads(1)
+    try:
+        assert main([*whole, "--resume"]) == 0
+    finally:
+        torch.set_num_threads(threads)
+    held_to(undisturbed, run)
 
 
 @pytest.mark.soak
@@ -111,17 +148,66 @@ def test_a_run_killed_at_any_moment_resumes_to_the_same_weights(
     undisturbed: Path, recipe: tuple[str, ...], command: Start, tmp_path: Path, case: int
 ) -> None:
     """From before the first checkpoint to the evaluation and the report."""
-    folder, began = tmp_path / "run", time.monotonic()
-    delay = random.Random(case).uniform(0, 3)
+    run = tmp_path / "run"
+    job = command(*recipe, "--out", run)
+    until(job, after(run, random.Random(case).uniform(0, 5)))
+    job.kill()
+    job.communicate()
+    finish(command(*recipe, "--out", run, "--resume"))
+    held_to(undisturbed, run)
 
-    def ready() -> bool:
-        nonlocal began
-        if not folder.exists():
-            began = time.monotonic()
-        return time.monotonic() - began > delay
 
-    kill_and_resume(command, (*recipe, "--out", folder), folder, ready)
-    held_to(undisturbed, folder)
+@pytest.fixture(scope="module")
+def two_undisturbed(recipe: tuple[str, ...], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("two")
+    job = subprocess.run(
+        [sys.executable, *TORCHRUN, "-m", "ctrobust.cli", *recipe, "--out", "run"],
+        cwd=folder,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert job.returncode == 0, job.stderr
+    return folder / "run"
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("case", range(10))
+def test_of_two_processes_one_is_killed_at_any_moment(
+    two_undisturbed: Path, recipe: tuple[str, ...], command: Start, tmp_path: Path, case: int
+) -> None:
+    """The launcher ends the other; both resume."""
+    run, draw = tmp_path / "run", random.Random(case)
+    job = command(*recipe, "--out", run, before=TORCHRUN)
+    if until(job, after(run, draw.uniform(0, 8))):
+        for process in draw.sample(processes_of(job.pid), 1):
+            os.kill(process, signal.SIGKILL)
+    job.communicate(timeout=120)
+    finish(command(*recipe, "--out", run, "--resume", before=TORCHRUN))
+    held_to(two_undisturbed, run)
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_two_processes_stop_together(
+    two_undisturbed: Path, recipe: tuple[str, ...], command: Start, tmp_path: Path, number: signal.Signals
+) -> None:
+    """Though the signal reaches each at a moment of its own."""
+    run = tmp_path / "run"
+    job = command(*recipe, "--out", run, before=TORCHRUN)
+    assert until(job, reached(run, 6))
+    job.send_signal(number)
+    _, err = job.communicate(timeout=120)
+    assert job.returncode != 0
+    assert 6 <= load_checkpoint(run / "checkpoints" / "last")["step"] < 24, err
+    finish(command(*recipe, "--out", run, "--resume", before=TORCHRUN))
+    held_to(two_undisturbed, run)
+
+
+def processes_of(launcher: int) -> list[int]:
+    children = Path(f"/proc/{launcher}/task/{launcher}/children").read_text().split()
+    return [int(child) for child in children]
 
 
 def test_another_recipe_is_not_resumed(undisturbed: Path, recipe: tuple[str, ...], capsys) -> None:

@@ -3,8 +3,6 @@
 import csv
 import json
 import shutil
-import subprocess
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -18,8 +16,6 @@ from ctrobust.core.files import sha256_of
 from ctrobust.networks.checkpoint import load_checkpoint, save_checkpoint, weights_sha256
 from ctrobust.reconstruct import load
 from ctrobust.threat import L2Ball
-
-Start = Callable[..., subprocess.Popen[str]]
 
 
 @pytest.fixture(scope="module")
@@ -181,23 +177,6 @@ def test_noise_is_fixed_by_the_seed_and_the_slice(store: Path, tmp_path: Path) -
     )
     three = np.load(tmp_path / "three" / "result.examples.npz")["y"]
     assert not np.array_equal(one, three)
-
-
-def test_two_processes_are_one_with_twice_the_batch(store: Path, command: Start, tmp_path: Path) -> None:
-    """To rounding, where batch norm keeps its statistics from the start."""
-    launcher = ("-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", "29731")
-    common = ("train", "tiny", "--data", store, "train.steps=4", "train.freeze_norm=0", "evaluate.steps=1")
-    two = command(*common, "--out", "two", "train.batch_size=2", before=launcher)
-    out, err = two.communicate(timeout=180)
-    assert two.returncode == 0, err
-    assert out.count("report.html") == 1
-    one = command(*common, "--out", "one", "train.batch_size=4")
-    assert one.wait(timeout=180) == 0
-    weights = [
-        load_checkpoint(tmp_path / name / "checkpoints" / "last")["network"] for name in ("one", "two")
-    ]
-    for name, value in weights[0].items():
-        torch.testing.assert_close(weights[1][name], value, rtol=1e-5, atol=1e-6, msg=name)
 
 
 def test_the_attack_has_converged_on_a_trained_network(store: Path, tmp_path: Path) -> None:

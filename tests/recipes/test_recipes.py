@@ -7,6 +7,7 @@ from ctrobust.cli.main import main
 from ctrobust.core.errors import UserError
 from ctrobust.recipes import load_recipe, read_recipe, shipped_recipes, write_recipe
 from ctrobust.recipes.loading import differing_keys
+from ctrobust.recipes.schema import METHOD_NAMES
 
 
 @pytest.mark.parametrize("name", shipped_recipes())
@@ -17,13 +18,14 @@ def test_every_shipped_recipe_prints_whole_and_reads_back(name: str, tmp_path, c
     assert main(["train", "--print-recipe", name]) == 0
     printed = capsys.readouterr().out
     assert printed == (tmp_path / "recipe.yaml").read_text()
-    assert {"method", "seed", "data", "scan", "network", "train", "threat", "evaluate"} == set(
-        yaml.safe_load(printed)
-    )
+    sections = {"data", "scan", "network", "train", "threat", "regularize", "evaluate"}
+    assert set(yaml.safe_load(printed)) == {"method", "seed", "options", *sections}
 
 
 def test_the_names_of_the_contract_are_there() -> None:
-    assert {"demo", "tiny", "erm", "minmax"} <= set(shipped_recipes())
+    assert {"demo", "tiny", "fbpconvnet-2017", "ct-143", *METHOD_NAMES} <= set(shipped_recipes())
+    for name in METHOD_NAMES:
+        assert load_recipe(name).method == name
     assert load_recipe("demo").method == ("erm", "minmax")
 
 
@@ -44,13 +46,23 @@ def test_an_override_reaches_its_key() -> None:
         ("train.steps=many", "train.steps is 'many'"),
         ("train.steps=0", "train.steps is 0"),
         ("train.lr=.nan", "train.lr is nan"),
-        ("method=foo", "should be 'erm' or 'minmax'"),
-        ("method=[]", "method is"),
+        ("method=foo", f"method is 'foo': no 'foo'; give one of {', '.join(METHOD_NAMES)}"),
+        ("method=[erm, foo]", "method is ['erm', 'foo']: no 'foo'; give one of erm"),
+        ("method=[]", "method is []: no []; give one of erm"),
+        ("method=3", "method is 3: no 3; give one of erm"),
         ("train=3", "give train.KEY=value"),
         ("train", "give key=value"),
         ("data.size.x=3", "data.size is a value"),
         ("evaluate.eps=[0, -1]", "evaluate.eps.1 is -1"),
         ("scan.window=blackman", "scan.window is 'blackman'"),
+        ("train.log_to=[tensorboard, paper]", "train.log_to.1 is 'paper'"),
+        ("train.epochs=0", "train.epochs is 0"),
+        ("train.accumulate=0", "train.accumulate is 0"),
+        ("threat.ramp=2", "threat.ramp is 2"),
+        ("threat={turns: together, ball: hinge}", "turns=together goes with ball=project"),
+        ("threat={turns: together, steps_per_update: 2}", "turns=together goes with ball=project"),
+        ("regularize.parseval_beta=0.6", "regularize.parseval_beta is 0.6"),
+        ("options.mine=[1]", "options.mine"),
         ("seed=[", "quote it"),
     ],
 )

@@ -1,53 +1,90 @@
-"""What a training method adds to the loop: the perturbation f meets at each step, or none."""
+"""What a training method adds to the loop, and plain training itself."""
 
+from abc import abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, Protocol
+from typing import Any, ClassVar
 
+from lightning_fabric import Fabric
 from torch import Tensor, nn
 
+from ctrobust.recipes.schema import Recipe
+from ctrobust.reconstruct import LearnedReconstructor
 from ctrobust.threat.ascent import evaluating
+from ctrobust.threat.budget import L2Ball
 
 Figures = dict[str, float]
 
 
-class Adversary(Protocol):
-    """One training method. Called once a step, before f's own update, with f in train mode."""
+class Method:
+    """What a step asks of a method: begin, perturb (before f descends), constrain (after it has).
 
-    def __call__(self, f: nn.Module, y: Tensor, x: Tensor) -> tuple[Tensor | None, Figures]:
-        """The perturbations (B, 1, views, bins) for this batch, or None; and figures for the history."""
+    Each does nothing unless a method says otherwise. figures: the columns that a method adds to history.csv.
+    """
+
+    figures: ClassVar[tuple[str, ...]] = ()
+
+    def __init__(self, recipe: Recipe, fabric: Fabric) -> None:
+        self.recipe, self.fabric, self.step = recipe, fabric, 0
+
+    def prepare(self, f: LearnedReconstructor) -> None:
+        """Called once, on f's starting weights, before there is an optimiser."""
 
     def begin(self, step: int, steps: int) -> None:
         """Called before step `step` of `steps`, counted from 0: for schedules and seeds."""
+        self.step = step
+
+    def perturb(self, f: nn.Module, y: Tensor, x: Tensor, samples: Tensor) -> tuple[Tensor | None, Figures]:
+        """The perturbations (B, 1, views, bins) that f meets at this step, or None.
+
+        y: (B, 1, views, bins); x: (B, 1, H, W); samples: (B,) positions in the training part.
+        """
+        return self.propose(f, y, x, samples), {}
+
+    def propose(self, f: nn.Module, y: Tensor, x: Tensor, samples: Tensor) -> Tensor | None:
+        """The same without learning from it: what the method as it stands finds for any y."""
+        return None
+
+    def constrain(self, f: LearnedReconstructor, lr: float) -> Figures:
+        """Called after f's step, which had the learning rate `lr`."""
+        return {}
 
     def state_dict(self) -> dict[str, Any]:
         """What resuming needs: tensors and plain values."""
+        return {}
 
     def load_state_dict(self, state: dict[str, Any]) -> None: ...
 
+    def mixed(self, network: nn.Module, *inputs: Tensor | None) -> Tensor:
+        """network(*inputs) in the run's precision."""
+        # One block a call: autocast keeps its copies of the weights to the end of a block, past an update.
+        with self.fabric.autocast():
+            result: Tensor = network(*inputs)
+        return result
 
-class NoAdversary:
-    """`erm`: f meets clean samples only."""
 
-    def __call__(self, f: nn.Module, y: Tensor, x: Tensor) -> tuple[None, Figures]:
-        return None, {}
+class Adversarial(Method):
+    """A method whose f meets perturbations in a ball that may grow to its full radius."""
+
+    @abstractmethod
+    def propose(self, f: nn.Module, y: Tensor, x: Tensor, samples: Tensor) -> Tensor: ...
 
     def begin(self, step: int, steps: int) -> None:
-        """Nothing here follows a schedule."""
-
-    def state_dict(self) -> dict[str, Any]:
-        return {}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Nothing to restore."""
+        super().begin(step, steps)
+        threat = self.recipe.threat
+        share = min(1.0, (step + 1) / (threat.ramp * steps)) if threat.ramp else 1.0
+        self.budget = L2Ball(threat.eps * share, threat.relative)
 
 
 @contextmanager
 def held(f: nn.Module) -> Iterator[None]:
     """f in eval mode with its weights held: neither its statistics nor its gradients move meanwhile."""
-    f.requires_grad_(False)
+    learned = [weight for weight in f.parameters() if weight.requires_grad]
+    for weight in learned:
+        weight.requires_grad = False
     try:
         with evaluating(f):
             yield
     finally:
-        f.requires_grad_(True)
+        for weight in learned:
+            weight.requires_grad = True

@@ -5,102 +5,122 @@
 This file is the max over φ; the min over θ is `loop.descend`, the same for every method.
 """
 
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from ctrobust.core.seeds import derive_seed
+from ctrobust.networks.perturber import PerturberPerGroup, SinogramPerturber
+from ctrobust.recipes.schema import Recipe, ThreatRecipe
+from ctrobust.reconstruct import LearnedReconstructor
 from ctrobust.threat.ascent import error_and_gradient
-from ctrobust.threat.budget import L2Ball
-from ctrobust.train.adversary import Figures, held
+from ctrobust.train.methods.method import Adversarial, Figures, held
 from ctrobust.train.objectives import hinges, squared_errors
-from ctrobust.train.schedule import set_learning_rate
+from ctrobust.train.schedule import half_cosine, set_learning_rate
 
 LAMBDA_2_GROWTH = 1.1
 SHARE_OUTSIDE_ALLOWED = 0.05
+FIRST_LOOK = 0.1
 
 
-class MinMax:
-    """G and its ascent.
+class MinMax(Adversarial):
+    """G and its ascent, by `threat`:
 
-    ball "project": δ = G(y) rescaled onto the sphere of radius ε‖y‖; nothing to tune (ours).
-    ball "hinge": δ = G(y) as it is, kept in the ball by the hinge (the paper's); λ₂ grows by a tenth whenever
-    more than 5 % of the batch lie outside, since G leaves wherever λ₂ is smaller than what that gains.
-
-    sees "sinogram": G(y) (the paper's). sees "gradient": G is also shown ĝ, the ascent direction of the loss at a
-    small random perturbation, and corrects it: δ = ĝ + G(y, ĝ) (ours).
+    ball     project: δ = G(y) rescaled onto the sphere of radius ε‖y‖; nothing to tune (ours).
+             hinge: δ = G(y) as it is, kept in the ball by the hinge (the paper's); λ₂ grows by a tenth whenever more
+             than 5 % of the batch lie outside, since G leaves wherever λ₂ is smaller than what that gains.
+    sees     sinogram: G(y) (the paper's).
+             gradient: G is also shown ĝ, the ascent direction of the loss at a small random perturbation, and
+             corrects it: δ = ĝ + G(y, ĝ) (ours). applications: how often, each at the δ of the one before.
+    turns    alternate: G ascends `steps_per_update` times on f as it is, then f descends.
+             together: G ascends on the gradient of f's own descent, which saves a pass through f.
+    fresh    G starts anew for every step of f.
+    groups   one G a group: sample i belongs to group i mod groups.
     """
 
-    def __init__(
-        self,
-        perturber: nn.Module,
-        fabric: Fabric,
-        *,
-        eps: float,
-        ball: str,
-        sees: str,
-        weight: float,
-        lambda_2: float,
-        steps_per_update: int,
-        lr: float,
-        seed: int,
-    ) -> None:
-        self._budget, self._project, self._shown = L2Ball(eps), ball == "project", sees == "gradient"
-        self._weight, self._lambda_2, self._steps = weight, lambda_2, steps_per_update
-        self._fabric, self._lr, self._seed, self._step = fabric, lr, seed, 0
-        self._raw = perturber
-        self._G, self._optimizer = fabric.setup(perturber, torch.optim.Adam(perturber.parameters(), lr=lr))
+    figures: ClassVar[tuple[str, ...]] = ("outside", "lambda_2")
 
-    def __call__(self, f: nn.Module, y: Tensor, x: Tensor) -> tuple[Tensor, Figures]:
+    def __init__(self, recipe: Recipe, fabric: Fabric) -> None:
+        super().__init__(recipe, fabric)
+        self._threat, self._lambda_2 = recipe.threat, recipe.threat.lambda_2
+        self._raw = make_perturber(recipe.threat)
+        self._G, self._optimizer = fabric.setup(self._raw, _optimizer(self._raw, recipe))
+        self._newborn = {name: value.clone() for name, value in self._raw.state_dict().items()}
+
+    def begin(self, step: int, steps: int) -> None:
+        super().begin(step, steps)
+        set_learning_rate(self._optimizer, half_cosine(self._threat.lr, step / steps))
+
+    def perturb(self, f: nn.Module, y: Tensor, x: Tensor, samples: Tensor) -> tuple[Tensor, Figures]:
+        if self._threat.fresh:
+            self._raw.load_state_dict(self._newborn)
+            self._optimizer.optimizer.state.clear()
         with held(f):
-            hint = self._gradient_hint(f, y, x) if self._shown else None
-            figures = [self._ascend(f, y, x, hint) for _ in range(self._steps)][-1]
+            seen = self._look(f, y, x, samples)
+            if self._threat.turns == "together":
+                return self._perturbation(self._G, y, seen, samples), {}
+            figures = [self._ascend(f, y, x, samples, seen) for _ in range(self._threat.steps_per_update)][-1]
             with torch.no_grad():
-                delta = self._perturbation(self._raw, y, hint)
-        return delta, figures | {"delta_rel": float(self._budget.size(delta, y).mean())}
+                return self._perturbation(self._raw, y, seen, samples), figures
 
-    def _ascend(self, f: nn.Module, y: Tensor, x: Tensor, hint: Tensor | None) -> Figures:
+    def propose(self, f: nn.Module, y: Tensor, x: Tensor, samples: Tensor) -> Tensor:
+        with held(f), torch.no_grad():
+            return self._perturbation(self._raw, y, self._look(f, y, x, samples), samples)
+
+    def constrain(self, f: LearnedReconstructor, lr: float) -> Figures:
+        if self._threat.turns == "together":
+            # f went down this gradient, G goes up.
+            for weight in self._raw.parameters():
+                if weight.grad is not None:
+                    weight.grad.neg_()
+            self._optimizer.step()
+            self._optimizer.zero_grad()
+        return {}
+
+    def _ascend(self, f: nn.Module, y: Tensor, x: Tensor, samples: Tensor, seen: Tensor | None) -> Figures:
         """One step of G up the objective."""
-        delta = self._perturbation(self._G, y, hint)
-        gain = self._weight * squared_errors(self._mixed(f, y + delta), x)
+        delta = self._perturbation(self._G, y, seen, samples)
+        gain = self._threat.weight * squared_errors(self.mixed(f, y + delta), x)
         figures: Figures = {}
-        if not self._project:
-            hinge = hinges(delta, y, self._budget.eps)
+        if self._threat.ball == "hinge":
+            hinge = hinges(delta, y, self.budget)
             gain = gain - self._lambda_2 * hinge
             figures = self._watch_ball((hinge > 0).double().mean())
         self._optimizer.zero_grad()
-        self._fabric.backward(-gain.mean())
+        self.fabric.backward(-gain.mean())
         self._optimizer.step()
         return figures
 
     def _watch_ball(self, outside: Tensor) -> Figures:
         """λ₂ grows by the share outside over all processes, so that they keep one objective."""
-        share = torch.as_tensor(self._fabric.all_reduce(outside, reduce_op="mean")).item()
+        share = torch.as_tensor(self.fabric.all_reduce(outside, reduce_op="mean")).item()
         if share > SHARE_OUTSIDE_ALLOWED:
             self._lambda_2 *= LAMBDA_2_GROWTH
         return {"outside": share, "lambda_2": self._lambda_2}
 
-    def _perturbation(self, G: nn.Module, y: Tensor, hint: Tensor | None) -> Tensor:
-        proposal = self._mixed(G, y) if hint is None else hint + self._mixed(G, y, hint)
-        return self._budget.rescale(proposal, y) if self._project else proposal
+    def _perturbation(self, G: nn.Module, y: Tensor, seen: Tensor | None, samples: Tensor) -> Tensor:
+        groups = (samples.to(y.device) % self._threat.groups,) if self._threat.groups > 1 else ()
+        proposal = self.mixed(G, y, seen, *groups)
+        if seen is not None:
+            proposal = seen + proposal
+        return self.budget.rescale(proposal, y) if self._threat.ball == "project" else proposal
 
-    def _mixed(self, network: nn.Module, *inputs: Tensor) -> Tensor:
-        # One block a call: autocast keeps its copies of the weights to the end of a block, past G's own update.
-        with self._fabric.autocast():
-            result: Tensor = network(*inputs)
-        return result
-
-    def _gradient_hint(self, f: nn.Module, y: Tensor, x: Tensor) -> Tensor:
+    def _look(self, f: nn.Module, y: Tensor, x: Tensor, samples: Tensor) -> Tensor | None:
         """ĝ on the sphere: the loss gradient where a small random perturbation has switched the null directions on."""
-        start = 0.1 * self._budget.random(y, derive_seed(self._seed, "hint", self._step))
-        gradient = error_and_gradient(lambda y: self._mixed(f, y), y, x, start)[1]
-        return self._budget.rescale(gradient, y)
+        if self._threat.sees == "sinogram":
+            return None
+        at = FIRST_LOOK * self.budget.random(y, derive_seed(self.recipe.seed, "hint", self.step))
+        seen = self._ascent_direction(f, y, x, at)
+        for _ in range(self._threat.applications - 1):
+            with torch.no_grad():
+                at = self._perturbation(self._raw, y, seen, samples)
+            seen = self.budget.rescale(at + self._ascent_direction(f, y, x, at), y)
+        return seen
 
-    def begin(self, step: int, steps: int) -> None:
-        self._step = step
-        set_learning_rate(self._optimizer, self._lr, step / steps)
+    def _ascent_direction(self, f: nn.Module, y: Tensor, x: Tensor, at: Tensor) -> Tensor:
+        return self.budget.rescale(error_and_gradient(lambda y: self.mixed(f, y), y, x, at)[1], y)
 
     def state_dict(self) -> dict[str, Any]:
         return {
@@ -113,3 +133,24 @@ class MinMax:
         self._raw.load_state_dict(state["perturber"])
         self._optimizer.load_state_dict(state["optimizer"])
         self._lambda_2 = state["lambda_2"]
+
+
+def make_perturber(threat: ThreatRecipe) -> nn.Module:
+    """G as a recipe has it, with fresh weights."""
+    parts = [
+        SinogramPerturber(
+            threat.base_channels,
+            threat.levels,
+            scale=threat.eps if threat.relative else 0.02,
+            hints=int(threat.sees == "gradient"),
+        )
+        for _ in range(threat.groups)
+    ]
+    return parts[0] if len(parts) == 1 else PerturberPerGroup(parts)
+
+
+def _optimizer(perturber: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
+    threat = recipe.threat
+    if threat.optimizer == "sgd":
+        return torch.optim.SGD(perturber.parameters(), lr=threat.lr, momentum=0.9)
+    return torch.optim.Adam(perturber.parameters(), lr=threat.lr)

@@ -1,0 +1,75 @@
+"""Two processes are one with twice the batch: f, G, what is validated and what is logged, to rounding."""
+
+import csv
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from lightning_fabric import Fabric
+from several import SEVERAL, train_several
+
+from ctrobust.networks.checkpoint import load_checkpoint
+
+
+@pytest.fixture(scope="module")
+def runs(slices: Path, fabric: Fabric, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """All runs by one process, and by two."""
+    out = tmp_path_factory.mktemp("several")
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    script = Path(__file__).with_name("several.py")
+    job = subprocess.run(
+        [*launch, str(script), str(slices), str(out / "two")],
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert job.returncode == 0, job.stderr
+    train_several(fabric, slices, out / "one")
+    return out / "one", out / "two"
+
+
+@pytest.mark.parametrize("name", SEVERAL)
+def test_weights_are_those_of_one(name: str, runs: tuple[Path, Path]) -> None:
+    one, two = (load_checkpoint(run / name / "checkpoints" / "last") for run in runs)
+    assert one["step"] == two["step"] == 3
+    for part in ("network", "adversary"):
+        expected, found = (flat(content[part]) for content in (one, two))
+        torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", SEVERAL)
+def test_figures_are_those_of_one(name: str, runs: tuple[Path, Path]) -> None:
+    """Of the validation part, whose slices are shared out; what a step found is the first process's."""
+    one, two = (history(run / name) for run in runs)
+    assert len(one) == len(two) == 3
+    assert one[-1]["val_clean"]
+    for expected, found in zip(one, two, strict=True):
+        for column, tolerance in TOLERANCES.items():
+            told, said = (float(row[column] or "nan") for row in (expected, found))
+            # An increase is a difference of errors.
+            least = tolerance * float(one[-1]["val_clean"])
+            assert said == pytest.approx(told, rel=tolerance, abs=least, nan_ok=True), column
+
+
+# Ascent makes much of rounding, where an image has pixels of exactly the same value.
+TOLERANCES = dict.fromkeys(("step", "epoch", "lr", "val_clean", "found"), 1e-4)
+TOLERANCES |= dict.fromkeys(("val_adversarial", "found_1", "found_5", "found_20"), 3e-2)
+
+
+def history(run: Path) -> list[dict[str, str]]:
+    with (run / "history.csv").open() as stream:
+        return list(csv.DictReader(stream))
+
+
+def flat(content: object) -> torch.Tensor:
+    """All numbers of a state, one after the other."""
+    if isinstance(content, dict | list | tuple):
+        values = content.values() if isinstance(content, dict) else content
+        return torch.cat([torch.empty(0, dtype=torch.float64), *map(flat, values)])
+    if isinstance(content, torch.Tensor | float | int):
+        return torch.as_tensor(content, dtype=torch.float64).flatten()
+    return torch.empty(0, dtype=torch.float64)

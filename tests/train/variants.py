@@ -1,0 +1,52 @@
+"""Every training method, and every way of G's, as overrides of a small recipe; whether two states are one."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ctrobust.experiment import Experiment, open_experiment
+from ctrobust.recipes import load_recipe
+
+SMALL = [
+    "data.size=16",
+    "scan.views=9",
+    "scan.backend=matrix",
+    "network.levels=2",
+    "train.steps=6",
+    "train.checkpoint_every=3",
+    "train.log_to=[]",
+    "data.eval_fraction=0.3",
+    "data.val_fraction=0.3",
+]
+
+VARIANTS = {
+    "erm": ["method=erm"],
+    "weight_decay": ["method=weight_decay"],
+    "parseval": ["method=parseval"],
+    "jitter": ["method=jitter"],
+    "universal": ["method=universal", "threat.groups=2"],
+    "pgd": ["method=pgd", "threat.ascent_steps=2"],
+    "G sees y": ["method=minmax"],
+    "G under the hinge": ["method=minmax", "threat.ball=hinge", "threat.steps_per_update=2"],
+    "G sees the gradient twice": ["method=minmax", "threat.sees=gradient", "threat.applications=2"],
+    "G together with f": ["method=minmax", "threat.sees=gradient", "threat.turns=together"],
+    "G a group": ["method=minmax", "threat.groups=3"],
+    "G anew": ["method=minmax", "threat.fresh=true", "threat.optimizer=sgd", "threat.steps_per_update=2"],
+}
+
+
+def open_small(store: Path, *overrides: str) -> Experiment:
+    """The small recipe with these overrides, opened on a small store."""
+    return open_experiment(load_recipe("tiny", [*SMALL, f"data.store={store}", *overrides]))
+
+
+def equal(one: Any, other: Any) -> bool:
+    if isinstance(one, Tensor):
+        return torch.equal(one, other)
+    if isinstance(one, dict):
+        return one.keys() == other.keys() and all(equal(one[key], other[key]) for key in one)
+    if isinstance(one, list | tuple):
+        return len(one) == len(other) and all(map(equal, one, other))
+    return bool(one == other)
