@@ -30,6 +30,7 @@ FORBIDDEN = {
     "operators": {"export", "ingest", "store", "networks", "threat", "train", "evaluate", "report", "cli"},
     "networks": {"export", "ingest", "store", "operators", "threat", "train", "evaluate", "report", "cli"},
     "threat": {"export", "networks", "train", "evaluate", "report", "cli"},
+    "bounds": {"export", "ingest", "store", "train", "evaluate", "report", "cli"},
     "reconstruct": {"export", "train", "evaluate", "report", "cli"},
     "train": {"export", "evaluate", "report", "cli"},
     "evaluate": {"export", "train", "report", "cli"},

@@ -4,14 +4,21 @@ import csv
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
 from lightning_fabric import Fabric
 from several import SEVERAL, train_several
 
+from ctrobust.experiment import Experiment
 from ctrobust.networks.checkpoint import load_checkpoint
+from ctrobust.reconstruct import LearnedReconstructor
+from ctrobust.reconstruct.load import build_network
+from ctrobust.train.methods.jitter import Jitter
+from ctrobust.train.validation import validate
 
 
 @pytest.fixture(scope="module")
@@ -53,6 +60,30 @@ def test_figures_are_those_of_one(name: str, runs: tuple[Path, Path]) -> None:
             # An increase is a difference of errors.
             least = tolerance * float(one[-1]["val_clean"])
             assert said == pytest.approx(told, rel=tolerance, abs=least, nan_ok=True), column
+
+
+def test_each_process_judges_its_share(
+    opened: Callable[..., Experiment], fabric: Fabric, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    experiment, met = opened("method=jitter", "data.val_fraction=0.6"), []
+    slices, measure = list(experiment.split.val), Experiment.measure
+    monkeypatch.setattr(
+        Experiment, "measure", lambda self, x, indices: (met.extend(indices), measure(self, x, indices))[1]
+    )
+    f = LearnedReconstructor(experiment.projector, build_network(experiment.recipe))
+    method = Jitter(experiment.recipe, fabric)
+    method.begin(0, 1)
+    for rank in range(3):
+        alone = SimpleNamespace(
+            global_rank=rank,
+            world_size=3,
+            device=fabric.device,
+            broadcast=lambda value: value,
+            all_reduce=lambda value, reduce_op: value,
+        )
+        met.clear()
+        validate(f, method, experiment, alone)  # type: ignore[arg-type]
+        assert met == slices[rank::3]
 
 
 # Ascent makes much of rounding, where an image has pixels of exactly the same value.

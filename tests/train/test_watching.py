@@ -43,6 +43,7 @@ def events(run: Path) -> Told:
             if event.session_log.status == SessionLog.START:
                 found = {step: told for step, told in found.items() if step < event.step}
             for value in event.summary.value:
+                assert value.tag not in found.get(event.step, {}), "told twice"
                 found.setdefault(event.step, {})[value.tag] = value.simple_value
     return found
 
