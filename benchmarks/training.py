@@ -2,10 +2,9 @@
 
     python benchmarks/training.py [METHOD …] [--size 128] [--views 36] [--channels 16] [--batch 8] [--precision bf16]
 
-Every method takes its steps in turns with the others, on the same batch, network and precision: milliseconds a step (the
-fastest of the rounds), the ratio to erm, and the share of A, Aᵀ and FBP in it (their time inside the step; the transposes
-inside backward are counted). Memory is the process's peak. METHOD may carry keys of `threat`, as
-`minmax,sees=gradient,turns=together`.
+Every method takes its steps in turns with the others, on the same batch, network and precision: milliseconds a step
+(the fastest of the rounds), the ratio to erm, and the share of A and Aᵀ, inside backward too. Memory is the process's
+peak. METHOD may carry keys of `threat`, as `minmax,sees=gradient,turns=together`.
 """
 
 import argparse
@@ -56,7 +55,9 @@ def main() -> None:
     torch.set_num_threads(given.threads)
     precision = resolve_precision(given.precision)
     fabric = make_fabric(precision)
-    projector = Projector(ParallelBeam(given.size, given.views, pixel_mm=400 / given.size), device=fabric.device)
+    projector = Projector(
+        ParallelBeam(given.size, given.views, pixel_mm=400 / given.size), device=fabric.device
+    )
     x = torch.rand(given.batch, 1, given.size, given.size, device=fabric.device)
     y = projector(x)
     trainings = {name: _training(name, given, fabric, projector) for name in given.methods}

@@ -55,7 +55,8 @@ def run(arguments: Namespace) -> int:
     experiment = open_experiment(recipe, split=split, device=str(fabric.device))
     if arguments.split and (folder / "split.json").exists():
         _require_unseen(experiment.split, split_record(folder / "split.json"))
-    trained = load_checkpoint(folder / "checkpoints" / "last")["step"]
+    last = folder / "checkpoints" / "last"  # which a run that was handed over does not have
+    trained = load_checkpoint(last)["step"] if last.exists() else recipe.train.steps
     if trained < recipe.train.steps and fabric.is_global_zero:
         say(
             f"{folder}: trained for {trained} of {recipe.train.steps} steps; its figures are of an unfinished run"

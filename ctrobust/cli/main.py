@@ -15,9 +15,11 @@ VERBS = {
     "info": "what a store holds: patients, series, HU, a contact sheet",
     "split": "divide a store into training, validation and evaluation slices",
     "train": "train by a recipe; `ctrobust-train` is the same",
+    "sweep": "train a grid of recipes, go on where it stopped, one report of all",
     "evaluate": "measure a run's worst-case error by projected gradient ascent",
     "reconstruct": "sinograms or DICOM slices through a run, into a DICOM series",
     "report": "one self-contained page from one or more runs",
+    "export": "weights, recipe, result and a card, to hand over",
     "doctor": "what is installed, what works, and what to do about the rest",
 }
 

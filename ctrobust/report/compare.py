@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from ctrobust.report.result import Measured, same_size
 from ctrobust.report.runs import Run
+from ctrobust.report.style import colour
 
 # What a run's own attack may differ in without being another attack.
 NOT_SETTINGS = {"seconds", "seed", "device", "backend", "threads"}
@@ -22,6 +23,15 @@ def comparable(one: Run, other: Run) -> bool:
 def baseline(runs: Sequence[Run]) -> Run | None:
     """The run the others are set against: `erm`, where there is one."""
     return next((run for run in runs if run.result.learned.method == "erm"), None)
+
+
+def hues(runs: Sequence[Run]) -> list[str]:
+    """A colour a run: one for each method, or where all are of one method, for each run."""
+    methods = list(dict.fromkeys(run.result.learned.method for run in runs))
+    return [
+        colour(place if len(methods) == 1 else methods.index(run.result.learned.method))
+        for place, run in enumerate(runs)
+    ]
 
 
 def references(runs: Sequence[Run]) -> list[tuple[str, Measured]]:
@@ -45,7 +55,8 @@ def warnings(runs: Sequence[Run], left_out: Sequence[str]) -> list[str]:
     found += _differences(runs)
     for run in runs:
         found += [f"{run.label}: {sentence}" for sentence in _doubts(run)]
-    return found
+    # Replicates have the same doubts.
+    return list(dict.fromkeys(found))
 
 
 def _differences(runs: Sequence[Run]) -> list[str]:
@@ -76,9 +87,11 @@ def _doubts(run: Run) -> list[str]:
             f"the attack on FBP failed its check “{check.title}”." for check in run.result.reference.failed
         ]
     examples = run.examples
-    if examples is None:
+    if not run.history:
+        found.append("was handed over without its history and its example slices, so neither is drawn.")
+    elif examples is None:
         found.append("no example slices are stored beside the result; `ctrobust evaluate` writes them.")
-    elif (perturbation_sizes(run) > examples.eps * (1 + 1e-3)).any():
+    if examples is not None and (perturbation_sizes(run) > examples.eps * (1 + 1e-3)).any():
         found.append(f"a perturbation shown is larger than the ε = {100 * examples.eps:g} % that it claims.")
     return found
 

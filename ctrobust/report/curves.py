@@ -8,11 +8,11 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from ctrobust.report.compare import all_sizes, references
+from ctrobust.report.compare import all_sizes, hues, references
 from ctrobust.report.numbers import error, listing, percent
 from ctrobust.report.result import Measured
 from ctrobust.report.runs import Run
-from ctrobust.report.style import ALARM, GREY, Picture, colour, marker, picture, plain
+from ctrobust.report.style import ALARM, GREY, Picture, marker, picture, plain
 
 REFERENCE_MARKERS = ("x", "+", "1", "2")
 
@@ -21,6 +21,9 @@ def draw_curves(runs: Sequence[Run]) -> Picture:
     """Two panels against ε in %: ρ̂ on a log axis with its random control, and the worst-case PSNR."""
     figure = Figure(figsize=(9.35, 4.9), layout="constrained")
     rho, psnr = figure.subplots(1, 2, width_ratios=(1.45, 1))
+    for run, hue in zip(runs, hues(runs), strict=True):
+        for one in run.singles:
+            _draw_single(rho, psnr, one.result.learned, hue)
     for measured, hue, sign in _lines(runs):
         _draw(rho, psnr, measured, hue, sign)
     _mark_failures(rho, runs)
@@ -36,7 +39,10 @@ def draw_curves(runs: Sequence[Run]) -> Picture:
 
 
 def _lines(runs: Sequence[Run]) -> list[tuple[Measured, str, str]]:
-    learned = [(run.result.learned, colour(i), marker(i)) for i, run in enumerate(runs)]
+    learned = [
+        (run.result.learned, hue, marker(i))
+        for i, (run, hue) in enumerate(zip(runs, hues(runs), strict=True))
+    ]
     return [
         (measured, GREY, REFERENCE_MARKERS[i % len(REFERENCE_MARKERS)])
         for i, (_, measured) in enumerate(references(runs))
@@ -56,6 +62,13 @@ def _draw(rho: Axes, psnr: Axes, measured: Measured, hue: str, sign: str) -> Non
         rho.fill_between(x, np.maximum(low, 1e-9), high, color=hue, alpha=0.15, linewidth=0)
     left = [point.psnr_db for point in measured.curve]
     psnr.plot(eps, left, color=hue, marker=sign, markersize=5, markerfacecolor=inside)
+
+
+def _draw_single(rho: Axes, psnr: Axes, measured: Measured, hue: str) -> None:
+    """One of the runs that a bold line is the mean of."""
+    eps = [100 * point.eps for point in measured.curve]
+    rho.plot(eps, [point.rho for point in measured.curve], color=hue, alpha=0.4, linewidth=0.8)
+    psnr.plot(eps, [point.psnr_db for point in measured.curve], color=hue, alpha=0.4, linewidth=0.8)
 
 
 def _mark_failures(axes: Axes, runs: Sequence[Run]) -> None:
@@ -81,8 +94,8 @@ def _abscissa(axes: Axes, runs: Sequence[Run]) -> None:
 
 def _legend(runs: Sequence[Run]) -> list[Line2D | Patch]:
     handles: list[Line2D | Patch] = [
-        Line2D([], [], color=colour(i), marker=marker(i), label=plain(run.label))
-        for i, run in enumerate(runs)
+        Line2D([], [], color=hue, marker=marker(i), label=plain(run.label))
+        for i, (run, hue) in enumerate(zip(runs, hues(runs), strict=True))
     ]
     handles += [
         Line2D([], [], color=GREY, marker=REFERENCE_MARKERS[i % len(REFERENCE_MARKERS)], label=plain(name))
@@ -110,11 +123,12 @@ def _alt(runs: Sequence[Run]) -> str:
 
 
 def _caption(runs: Sequence[Run]) -> str:
-    interval = (
-        "Shaded: 95 % interval over patients. "
-        if _intervals(runs)
-        else "No interval is drawn: fewer than six patients. "
-    )
+    if _intervals(runs):
+        interval = "Shaded: 95 % interval over patients. "
+    elif any(run.singles for run in runs):
+        interval = "Bold: mean over runs that differ in seed and split alone; thin: each of them. "
+    else:
+        interval = "No interval is drawn: fewer than six patients. "
     return (
         "Left: mean squared error per image (sum over pixels, log scale) under the worst perturbation found, "
         "and dashed under a random one of the same norm. Lower is more robust; ε = 0 is the clean error. "

@@ -63,16 +63,29 @@ def remarks(runs: Sequence[Run]) -> list[str]:
     """What keeps the key finding honest: random noise, sizes where the order turns, how few runs."""
     eps = headline_size(runs)
     found = [] if eps is None else [_random(runs, eps), *_turns(runs, eps)]
-    few = [run for run in runs if all(point.rho_ci95 is None for point in run.result.learned.curve)]
+    found += _replicates(runs)
+    alone = [run for run in runs if not run.singles]
+    few = [run for run in alone if all(point.rho_ci95 is None for point in run.result.learned.curve)]
     if few:
         found.append("No confidence interval is given: there are fewer than six patients to draw one from.")
     elif eps is not None:
         found += _overlaps(runs, eps)
-    if len(runs) > 1 and len({run.result.learned.method for run in runs}) == len(runs):
+    if len(runs) > 1 and len({run.result.learned.method for run in alone}) == len(runs):
         found.append(
             "Each method was trained once; how far another seed would move the numbers is not known."
         )
     return [sentence for sentence in found if sentence]
+
+
+def _replicates(runs: Sequence[Run]) -> list[str]:
+    pooled = [run for run in runs if run.singles]
+    if not pooled:
+        return []
+    counts = sorted({len(run.singles) for run in pooled})
+    return [
+        f"The figures of {listing([run.label for run in pooled])} are means over {listing(list(map(str, counts)))} "
+        "runs each that differ in seed and split alone; slices and training are shown of the first."
+    ]
 
 
 def _on_what(run: Run) -> str:

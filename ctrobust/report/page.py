@@ -2,6 +2,7 @@
 
 import base64
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -13,15 +14,18 @@ from PIL import Image
 from ctrobust import __version__
 from ctrobust.core.errors import UserError
 from ctrobust.core.files import replacing
+from ctrobust.core.parcel import unpacked
 from ctrobust.report import findings, tables
-from ctrobust.report.compare import references, warnings
+from ctrobust.report.compare import hues, references, warnings
 from ctrobust.report.curves import draw_curves
 from ctrobust.report.numbers import decibel, error, listing, percent, times
+from ctrobust.report.replicates import pool
 from ctrobust.report.result import Measured
 from ctrobust.report.runs import Run, find_runs, read_runs
 from ctrobust.report.sinograms import draw_sinograms
 from ctrobust.report.slices import draw_slice, shown_slices
-from ctrobust.report.style import GREY, SOFTWARE, Picture, colour, drawing
+from ctrobust.report.style import GREY, SOFTWARE, Picture, drawing
+from ctrobust.report.trade_off import draw_trade_off, spread_rows
 from ctrobust.report.training import draw_training
 
 PAGE, FIGURES = "report.html", "figures"
@@ -44,23 +48,27 @@ class Card:
 class Figures:
     """The pictures of a page, in the order of its sections."""
 
+    trade_off: Picture | None
     curves: Picture
     slices: tuple[tuple[Picture, Picture], ...]
     training: tuple[Picture, ...]
 
     @property
     def all(self) -> tuple[Picture, ...]:
-        return self.curves, *(one for pair in self.slices for one in pair), *self.training
+        first = () if self.trade_off is None else (self.trade_off,)
+        return *first, self.curves, *(one for pair in self.slices for one in pair), *self.training
 
 
 def write_report(runs: Sequence[Path], out: Path) -> Path:
     """Write `out/report.html` and `out/figures/*.png` for the given run folders; return the page's path.
 
-    A folder that holds several runs stands for all of them. Only files of an earlier report are overwritten.
-    Raises UserError on a missing or malformed input and where `out` is or holds what is not ours.
+    A folder that holds several runs stands for all of them, what was handed over may be a .zip; runs that differ in
+    seed and split alone are shown by their mean. Only files of an earlier report are overwritten. Raises UserError on
+    a missing or malformed input and where `out` is or holds what is not ours.
     """
-    folders, left_out = find_runs(runs)
-    found = read_runs(folders)
+    with ExitStack() as opened:
+        folders, left_out = find_runs([opened.enter_context(unpacked(path)) for path in runs])
+        found = pool(read_runs(folders))
     _refuse_foreign(out)
     with drawing():
         figures = _draw(found)
@@ -70,7 +78,11 @@ def write_report(runs: Sequence[Path], out: Path) -> Path:
 
 
 def _draw(runs: Sequence[Run]) -> Figures:
+    size = findings.headline_size(runs)
+    # Two runs alone are told apart by the cards.
+    worth = len(runs) > 2 or any(run.singles for run in runs)
     return Figures(
+        trade_off=draw_trade_off(runs, size) if worth and size is not None else None,
         curves=draw_curves(runs),
         slices=tuple((draw_slice(shown), draw_sinograms(shown)) for shown in shown_slices(runs)),
         training=tuple(drawn for run in runs if (drawn := draw_training(run, runs)) is not None),
@@ -85,7 +97,6 @@ def _render(runs: Sequence[Run], left_out: Sequence[str], figures: Figures) -> s
     environment.filters["data_uri"] = _data_uri
     template = environment.from_string((package / "page.html").read_text(encoding="utf-8"))
     size = findings.headline_size(runs)
-    blocks = tables.result_blocks(runs)
     return template.render(
         # Ours, not the user's: the only text that goes in unescaped.
         css=Markup((package / "page.css").read_text(encoding="utf-8")),
@@ -99,9 +110,10 @@ def _render(runs: Sequence[Run], left_out: Sequence[str], figures: Figures) -> s
         cards=[] if size is None else _cards(runs, size),
         headline=None if size is None else percent(size),
         figures=figures,
-        intervals=any(small for block in blocks for line in block.lines for _, small in line.cells),
+        intervals=tables.interval_note(runs),
+        spread=spread_rows(runs),
         sizes=tables.sizes_of(runs),
-        blocks=blocks,
+        blocks=tables.result_blocks(runs),
         checks=tables.check_rows(runs),
         settings=tables.setting_groups(runs),
         runs=runs,
@@ -109,7 +121,7 @@ def _render(runs: Sequence[Run], left_out: Sequence[str], figures: Figures) -> s
 
 
 def _cards(runs: Sequence[Run], size: float) -> list[Card]:
-    everyone = [(run.label, colour(place), run.result.learned) for place, run in enumerate(runs)]
+    everyone = [(run.label, hue, run.result.learned) for run, hue in zip(runs, hues(runs), strict=True)]
     everyone += [(name, GREY, measured) for name, measured in references(runs)]
     return [_card(label, hue, measured, size) for label, hue, measured in everyone]
 

@@ -13,6 +13,7 @@ import yaml
 from numpy.typing import NDArray
 
 from ctrobust.core.errors import UserError
+from ctrobust.core.parcel import is_parcel, require_sealed
 from ctrobust.report.result import Result, read_result
 
 IMAGES = ("truth", "fbp_clean", "fbp_attacked", "f_clean", "f_attacked")
@@ -41,7 +42,10 @@ class Examples:
 
 @dataclass(frozen=True)
 class Run:
-    """One run folder. `label`: its method, made unique on the page; `history`: column -> (rows,)."""
+    """One run folder. `label`: its method, made unique on the page; `history`: column -> (rows,), none in a parcel.
+
+    singles: the replicates it is the mean of, see `ctrobust.report.replicates.pool`.
+    """
 
     folder: Path
     label: str
@@ -50,6 +54,12 @@ class Run:
     history: Mapping[str, NDArray[np.float64]]
     result: Result
     examples: Examples | None
+    singles: tuple["Run", ...] = ()
+
+    @property
+    def each(self) -> tuple["Run", ...]:
+        """The runs it stands for, itself where it is one."""
+        return self.singles or (self,)
 
     def setting(self, section: str, key: str) -> Any:
         """A value of the recipe, None where it is not there."""
@@ -99,6 +109,9 @@ def _runs_in(path: Path) -> tuple[list[Path], list[str]]:
 
 def read_runs(folders: Sequence[Path]) -> list[Run]:
     """Read every folder whole. Raises UserError that names the file and the cure."""
+    for folder in folders:
+        if is_parcel(folder):
+            require_sealed(folder)
     results = [read_result(folder / "result.json") for folder in folders]
     labels = _labels([result.learned.method for result in results], folders)
     return [
@@ -147,6 +160,8 @@ def _without_folders(recipe: dict[Any, Any]) -> dict[Any, Any]:
 
 def _history(folder: Path) -> Mapping[str, NDArray[np.float64]]:
     path = folder / "history.csv"
+    if not path.is_file() and is_parcel(folder):
+        return {}
     if not path.is_file():
         raise UserError(f"{path}: not found; copy the whole run folder, or train again")
     try:

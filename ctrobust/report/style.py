@@ -15,8 +15,8 @@ DPI = 110
 GREY = "#6e6e6e"
 ALARM = "#b00020"
 
-# Okabe and Ito's palette without yellow and black, which vanish on white or into the text.
-COLOURS = ("#d55e00", "#0072b2", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
+# Okabe and Ito's palette without yellow and black, which vanish on white or into the text; then two of Tol's.
+COLOURS = ("#d55e00", "#0072b2", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#332288", "#882255")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 
 # Marks our own files, so that no one else's is ever overwritten.
@@ -36,7 +36,7 @@ class Picture:
 
 
 def colour(index: int) -> str:
-    """The colour of the index-th run of a page."""
+    """The colour of the index-th method of a page."""
     return COLOURS[index % len(COLOURS)]
 
 

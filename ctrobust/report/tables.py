@@ -4,11 +4,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ctrobust.report.compare import all_sizes, baseline, comparable, references
+from ctrobust.report.compare import all_sizes, baseline, comparable, hues, references
 from ctrobust.report.numbers import decibel, error, general, percent, times
+from ctrobust.report.replicates import flattened
 from ctrobust.report.result import Measured, Point
 from ctrobust.report.runs import Run
-from ctrobust.report.style import GREY, colour
+from ctrobust.report.style import GREY
 
 RECIPE_SECTIONS = ("method", "seed", "scan", "network", "train", "threat")
 
@@ -60,13 +61,22 @@ def result_blocks(runs: Sequence[Run]) -> list[Block]:
     """One block a run, then FBP: clean quality, and at every size ρ̂, ratio to erm, random control, PSNR."""
     sizes, base = all_sizes(runs), baseline(runs)
     blocks = []
-    for place, run in enumerate(runs):
+    for run, hue in zip(runs, hues(runs), strict=True):
         set_against = (
             None if base is None or run is base or not comparable(run, base) else base.result.learned
         )
         ratio = () if set_against is None else (_ratio(run.result.learned, set_against, base, sizes),)
-        blocks.append(_block(run.label, colour(place), run.result.learned, sizes, ratio))
+        blocks.append(_block(run.label, hue, run.result.learned, sizes, ratio))
     return blocks + [_block(name, GREY, measured, sizes, ()) for name, measured in references(runs)]
+
+
+def interval_note(runs: Sequence[Run]) -> str:
+    """What the small print is, or why there is none."""
+    if any(point.rho_ci95 for run in runs for point in run.result.learned.curve):
+        return "Small print: 95 % interval over patients."
+    if any(run.singles for run in runs):
+        return "Means over runs that differ in seed and split alone."
+    return "No intervals: fewer than six patients."
 
 
 def check_rows(runs: Sequence[Run]) -> list[CheckRow]:
@@ -74,7 +84,7 @@ def check_rows(runs: Sequence[Run]) -> list[CheckRow]:
     everyone = [(run.label, run.result.learned) for run in runs]
     everyone += references(runs)
     return [
-        CheckRow(label, check.title, _short(check.value), _short(check.limit), check.ok, check.what)
+        CheckRow(label, check.title, short(check.value), short(check.limit), check.ok, check.what)
         for label, measured in everyone
         for check in measured.checks
     ]
@@ -125,7 +135,8 @@ def _ratio(mine: Measured, theirs: Measured, base: Run | None, sizes: Sequence[f
     return Line(f"ρ̂ ÷ ρ̂ of {base.label if base else ''}", tuple(cells))
 
 
-def _short(value: object) -> str:
+def short(value: object) -> str:
+    """What a check found, or its limit."""
     return f"{value:.3g}" if isinstance(value, float) else general(value)
 
 
@@ -138,20 +149,10 @@ def _cost(run: Run) -> Mapping[str, Any]:
 
 
 def _rows(contents: Sequence[Mapping[str, Any]]) -> list[SettingRow]:
-    flat = [_flat(content) for content in contents]
+    flat = [flattened(content) for content in contents]
     keys = list(dict.fromkeys(key for one in flat for key in one))
     rows = []
     for key in keys:
         values = ["none" if one.get(key) is None else general(one[key]) for one in flat]
         rows.append(SettingRow(key, tuple(values[:1] if len(set(values)) == 1 else values)))
     return rows
-
-
-def _flat(content: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for key, value in content.items():
-        if isinstance(value, dict):
-            flat |= _flat(value, f"{prefix}{key}.")
-        else:
-            flat[f"{prefix}{key}"] = value
-    return flat

@@ -234,16 +234,20 @@ def test_a_measurement_that_is_no_number_is_named(
     assert all(value.isfinite().all() for value in state(tmp_path / "run")["network"].values())
 
 
+@pytest.mark.parametrize("stopped", [False, True])
 @pytest.mark.parametrize("method", ["erm", "minmax"])
 def test_a_rate_that_is_too_high_is_told(
-    method: str, opened: Open, fit: Fit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    method: str, stopped: bool, opened: Open, fit: Fit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Also where the loss of the step was a number and only its update was not: that one must not be kept."""
-    sane = opened(f"method={method}", "train.checkpoint_every=1", "network.norm=group")
+    often = f"train.checkpoint_every={100 if stopped else 1}"
+    sane = opened(f"method={method}", often, "train.log_every=100", "network.norm=group")
     during(monkeypatch, 2, kill(signal.SIGINT))
     with pytest.raises(KeyboardInterrupt):
         fit(sane, tmp_path)
     kept = (tmp_path / "checkpoints" / "last").read_bytes()
+    if stopped:
+        during(monkeypatch, 3, kill(signal.SIGINT))
     mad = replace(sane, recipe=replace(sane.recipe, train=replace(sane.recipe.train, lr=1e38)))
     with pytest.raises(UserError) as error:
         fit(mad, tmp_path)

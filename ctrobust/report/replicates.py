@@ -1,0 +1,133 @@
+"""Runs that differ in seed and split alone: one line of the page, by their mean."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import fields, replace
+from statistics import fmean
+from typing import Any
+
+from ctrobust.report.numbers import general
+from ctrobust.report.result import Check, Clean, Measured, Point, Result
+from ctrobust.report.runs import Run
+
+# Where a file lies is no setting; that it is another one is seen by its hash.
+NOT_SETTINGS = ("seed", "data.store", "data.split")
+
+
+def pool(runs: Sequence[Run]) -> list[Run]:
+    """One run a setting: itself where it is alone, else the mean of its replicates, which are its `singles`.
+
+    What cannot be averaged, recipe, history and examples, is that of the first.
+    """
+    groups: dict[str, list[list[Run]]] = {}
+    settings = [_settings(run, runs) for run in runs]
+    for run, own in zip(runs, settings, strict=True):
+        alike = groups.setdefault(repr(own), [])
+        # The same seed and split twice is no replicate.
+        free = (group for group in alike if all(_draw(other) != _draw(run) for other in group))
+        group = next(free, None)
+        if group is None:
+            alike.append([run])
+        else:
+            group.append(run)
+    found = [group for alike in groups.values() for group in alike]
+    flat = {id(run): own for run, own in zip(runs, settings, strict=True)}
+    labels = _labels(found, [flat[id(group[0])] for group in found])
+    return [
+        group[0] if len(group) == 1 else _mean(group, label)
+        for group, label in zip(found, labels, strict=True)
+    ]
+
+
+def _draw(run: Run) -> tuple[Any, Any]:
+    return run.recipe.get("seed"), run.result.data.get("split_sha256")
+
+
+def _settings(run: Run, runs: Sequence[Run]) -> dict[str, Any]:
+    """All that two replicates have in common, flat."""
+    flat = {key: value for key, value in flattened(run.recipe).items() if key not in NOT_SETTINGS}
+    data = run.result.data
+    on_same = [other for other in runs if other.result.data == data]
+    if len({other.setting("scan", "pixel_mm") for other in on_same}) == 1:
+        del flat["scan.pixel_mm"]  # the median of the training slices, as it came out
+    if flat.get("train.epochs") is not None:
+        del flat["train.steps"]
+    return {"method": run.result.learned.method, "store": data.get("store_sha256"), **flat}
+
+
+def _labels(groups: Sequence[Sequence[Run]], settings: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The method, and what sets it apart from the same method elsewhere on the page."""
+    labels = []
+    for group, own in zip(groups, settings, strict=True):
+        others = [other for other in settings if other["method"] == own["method"]]
+        apart = [key for key, value in own.items() if any(other.get(key) != value for other in others)]
+        said = [f"{key.rpartition('.')[2]} {general(own[key])}" for key in apart]
+        method = group[0].result.learned.method
+        labels.append(f"{method} ({', '.join(said)})" if said else method)
+    return [
+        label if labels.count(label) == 1 else f"{label} #{labels[: place + 1].count(label)}"
+        for place, label in enumerate(labels)
+    ]
+
+
+def _mean(group: Sequence[Run], label: str) -> Run:
+    results = [run.result for run in group]
+    references = [result.reference for result in results if result.reference is not None]
+    merged = Result(
+        learned=_mean_measured([result.learned for result in results]),
+        reference=_mean_measured(references) if len(references) == len(group) else None,
+        attack=results[0].attack,
+        metrics=results[0].metrics,
+        data=_merged([result.data for result in results]),
+        provenance=results[0].provenance,
+    )
+    return replace(group[0], label=label, result=merged, singles=tuple(group))
+
+
+def _mean_measured(each: Sequence[Measured]) -> Measured:
+    """Without intervals: those over patients are not those over runs."""
+    points = [[one.at(point.eps) for one in each] for point in each[0].curve]
+    return Measured(
+        method=each[0].method,
+        clean=Clean(*(fmean(getattr(one.clean, field.name) for one in each) for field in fields(Clean))),
+        curve=tuple(_mean_point([point for point in row if point]) for row in points if all(row)),
+        checks=_telling(each),
+    )
+
+
+def _telling(each: Sequence[Measured]) -> tuple[Check, ...]:
+    """Of each check the one that failed, or was closest to it."""
+    by_name: dict[str, list[Check]] = {}
+    for check in (check for one in each for check in one.checks):
+        by_name.setdefault(check.name, []).append(check)
+    return tuple(min(same, key=lambda check: (check.ok, _margin(check))) for same in by_name.values())
+
+
+def _margin(check: Check) -> float:
+    value, limit = check.value, check.limit
+    if not (isinstance(value, int | float) and isinstance(limit, int | float)):
+        return 0.0
+    return abs(value - limit) if check.ok else -abs(value - limit)
+
+
+def _mean_point(row: Sequence[Point]) -> Point:
+    rho, random, psnr_db = (
+        fmean(getattr(point, name) for point in row) for name in ("rho", "random", "psnr_db")
+    )
+    return Point(row[0].eps, rho, None, random, psnr_db)
+
+
+def _merged(each: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Values that differ side by side, each once: runs on the same splits are then known for it."""
+    merged = {}
+    for key in each[0]:
+        values = sorted({general(one.get(key)) for one in each})
+        merged[key] = each[0][key] if len(values) == 1 else ", ".join(values)
+    return merged
+
+
+def flattened(content: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Dotted keys: {"scan": {"views": 36}} → {"scan.views": 36}."""
+    flat: dict[str, Any] = {}
+    for key, value in content.items():
+        flat |= flattened(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
+    return flat

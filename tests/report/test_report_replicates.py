@@ -1,0 +1,135 @@
+"""Seeds as replicates: what is averaged, what is kept apart, and the trade-off drawn of them."""
+
+from statistics import fmean, stdev
+
+import pytest
+
+from ctrobust.report import findings, write_report
+from ctrobust.report.compare import hues, warnings
+from ctrobust.report.replicates import pool
+from ctrobust.report.runs import find_runs, read_runs
+from ctrobust.report.trade_off import draw_trade_off, spread_rows
+
+
+def read(*given):
+    return read_runs(find_runs(given)[0])
+
+
+def one(seed, factor=1.0, eps=0.02, split=None, pixel_mm=3.1, failed=False):
+    def change(result, recipe):
+        recipe["seed"], recipe["threat"]["eps"], recipe["scan"]["pixel_mm"] = seed, eps, pixel_mm
+        if split:
+            recipe["data"]["split"], result["data"]["split_sha256"] = f"/home/jane/{split}.json", split
+        result["clean"]["psnr_db"] += factor
+        result["attack"]["checks"]["doubled_steps"].update(ok=not failed)
+        for row in result["curve"]:
+            row["rho"] *= factor
+
+    return change
+
+
+@pytest.fixture
+def seeds(make_run):
+    """Three of erm, three of minmax; ρ̂(2 %) of erm: 369 × 1, 2, 3."""
+    return read(
+        *(
+            make_run(method, one(seed, factor=1.0 + seed), name=f"{method}-{seed}", slices=1)
+            for method in ("erm", "minmax")
+            for seed in range(3)
+        )
+    )
+
+
+def test_replicates_are_their_mean(seeds):
+    erm, minmax = pool(seeds)
+    assert [run.label for run in (erm, minmax)] == ["erm", "minmax"]
+    assert [len(run.singles) for run in (erm, minmax)] == [3, 3]
+    assert erm.result.learned.at(0.02).rho == pytest.approx(369 * 2)
+    assert erm.result.learned.at(0.02).rho_ci95 is None
+    assert erm.result.learned.clean.psnr_db == pytest.approx(29.2 + 2)
+    assert erm.result.reference.at(0.02).rho == pytest.approx(405)
+    assert warnings([erm, minmax], []) == []
+
+
+def test_the_table_gives_mean_and_spread(seeds):
+    (row, _) = spread_rows(pool(seeds))
+    assert row.runs == 3
+    assert row.cells[0] == f"{fmean([30.2, 31.2, 32.2]):.2f} ± {stdev([30.2, 31.2, 32.2]):.2f}"
+    assert row.cells[3 + 3] == "738 ± 369"
+    assert row.cells[-1] == "120 ± 0"
+    assert spread_rows(seeds[:2]) == []
+
+
+def test_what_differs_in_more_than_the_seed_is_kept_apart(make_run):
+    runs = read(
+        make_run("minmax", one(0), name="a"),
+        make_run("minmax", one(1), name="b"),
+        make_run("minmax", one(0, eps=0.01), name="c"),
+        make_run("minmax", one(0), name="again"),
+        make_run("minmax", lambda result, _: result["data"].update(store_sha256="00"), name="elsewhere"),
+    )
+    pooled = pool(runs)
+    assert [len(run.each) for run in pooled] == [2, 1, 1, 1]
+    assert len({run.label for run in pooled}) == 4
+    assert "eps 0.02" in pooled[0].label
+
+
+def test_folds_are_replicates_and_are_not_warned_of(make_run):
+    runs = [
+        make_run(method, one(fold, split="abc"[fold], pixel_mm=3 + fold), name=f"{method}-{fold}")
+        for method in ("erm", "pgd")
+        for fold in range(3)
+    ]
+    pooled = pool(read(*runs))
+    assert [run.label for run in pooled] == ["erm", "pgd"]
+    assert warnings(pooled, []) == []
+    assert "0.18 × erm’s" in findings.key_finding(pooled)
+    # Without one fold of one of them the means are of different data.
+    assert any("splits" in sentence for sentence in warnings(pool(read(*runs[:-1])), []))
+
+
+def test_pixel_sizes_that_were_chosen_are_no_replicates(make_run):
+    runs = [make_run("erm", one(seed, pixel_mm=3 + seed), name=str(seed)) for seed in range(2)]
+    assert [len(run.each) for run in pool(read(*runs))] == [1, 1]
+
+
+def test_one_failed_check_of_three_fails(make_run):
+    runs = [make_run("erm", one(seed, failed=seed == 1), name=str(seed)) for seed in range(3)]
+    (erm,) = pool(read(*runs))
+    assert [check.name for check in erm.result.learned.failed] == ["doubled_steps"]
+    assert len(erm.result.learned.checks) == 2
+
+
+def test_remarks_tell_how_many_runs(seeds, make_run):
+    said = findings.remarks(pool(seeds))
+    assert any("erm and minmax are means over 3 runs each" in sentence for sentence in said)
+    assert not any("once" in sentence or "fewer than six" in sentence for sentence in said)
+    said = findings.remarks(pool([*seeds, *read(make_run("pgd"))]))
+    assert any("means over 3" in sentence for sentence in said)
+
+
+def test_a_colour_a_method_and_a_colour_a_run_where_there_is_one_method(make_run, seeds):
+    other = read(make_run("minmax", one(0, eps=0.01), name="other"))
+    pooled = pool([*seeds, *other])
+    assert [hues(pooled)[1] == hue for hue in hues(pooled)] == [False, True, True]
+    assert len(set(hues(pooled[1:]))) == 2
+
+
+def test_the_page_shows_the_trade_off_of_three_and_of_replicates(seeds, make_run, tmp_path):
+    page = write_report([run.folder for run in seeds], tmp_path / "out").read_text()
+    assert "738 ± 369" in page
+    assert "Table 2." in page
+    assert page.index("Figure 1.") < page.index("Figure 2.") < page.index("Figure 5.")
+    assert {path.name for path in (tmp_path / "out" / "figures").glob("tr*")} == {
+        "trade-off.png",
+        "training-erm.png",
+        "training-minmax.png",
+    }
+
+
+def test_the_trade_off_says_its_numbers(seeds, make_run):
+    picture = draw_trade_off([*pool(seeds), *read(make_run("pgd"))], 0.02)
+    assert "erm at 31.2 dB and 738" in picture.alt
+    assert "pgd at 29.4 dB and 65.0" in picture.alt
+    assert "standard deviation" in picture.caption
+    assert "standard deviation" not in draw_trade_off(read(*(run.folder for run in seeds[:3])), 0.02).caption
