@@ -1,6 +1,5 @@
 """Projected gradient ascent: the independent adversary by which robustness is measured."""
 
-import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -10,42 +9,46 @@ from torch import Tensor, nn
 
 from ctrobust.core.errors import UserError
 from ctrobust.core.seeds import derive_seed
-from ctrobust.threat.budget import L2Ball, norms, per_sample
+from ctrobust.threat.budget import Budget, L2Ball, per_sample
+from ctrobust.threat.rules import RULES
 
 Reconstructor = Callable[[Tensor], Tensor]
 
 
 @dataclass(frozen=True)
 class ProjectedGradientAscent:
-    """Looks for argmax ‖f(y + δ) − x‖² over the ball, per sample; returns δ, never y + δ.
+    """Looks for argmax ‖f(y + δ) − x‖² over the budget, per sample; returns δ, never y + δ.
 
-        v = Π(δ + m (δ − δ₋))        m = t/(t + 3)
-        δ ← Π(v + αₖ ρ g(v)/‖g(v)‖)
+        v = Π(δ + m (δ − δ₋))
+        δ ← Π(v + αₖ ρ u)        u = argmax {⟨h, u⟩ : |u| ≤ 1}
 
-    g: gradient of the squared error; ρ: the ball's radius; t: steps since the error of that sample last fell
-    (Nesterov's momentum with adaptive restart, O'Donoghue and Candès 2015); αₖ falls from `step` to a
-    hundredth of it along half a cosine. Of all points visited from all starts the worst is kept. The first
-    start is `start` where one is given, the others are random on the sphere.
+    g = ∇ of the squared error at v; ρ: the budget's radius, |·| its length; `rule` says what of the gradients is
+    climbed (h), how far (αₖ ≤ `step`) and with what momentum m, see `ctrobust.threat.rules`; by default h = g, m and αₖ
+    those of Nesterov's momentum with adaptive restart. Of all points visited from all starts the worst is kept. The
+    first start is `start` where one is given, the others are random on the sphere.
 
     f: any callable y ↦ x̂. A torch module is held in eval mode meanwhile. Where f has a `projector`, its
     `matched` says whether gradients are exact; otherwise they are compared with finite differences first.
     Raises UserError on inexact gradients, unless `allow_unmatched`.
     """
 
-    budget: L2Ball
+    budget: Budget
     steps: int = 100
     restarts: int = 3
     step: float = 3.0
     seed: int = 0
     allow_unmatched: bool = False
+    rule: str = "momentum"
 
     def __post_init__(self) -> None:
         if self.steps < 1 or self.restarts < 1:
             raise ValueError(f"steps {self.steps}, restarts {self.restarts}: both must be at least 1")
+        if self.rule not in RULES:
+            raise ValueError(f"rule {self.rule!r}: give one of {', '.join(RULES)}")
 
     def with_eps(self, eps: float) -> "ProjectedGradientAscent":
-        """The same attack in a ball of another radius."""
-        return replace(self, budget=replace(self.budget, eps=eps))
+        """The same attack with a budget of another size."""
+        return replace(self, budget=self.budget.with_eps(eps))
 
     def __call__(self, f: Reconstructor, y: Tensor, x: Tensor, start: Tensor | None = None) -> Tensor:
         """δ of the shape of y, (B, 1, views, bins); x: the truth, (B, 1, H, W)."""
@@ -72,18 +75,19 @@ class ProjectedGradientAscent:
     ) -> Iterator[tuple[Tensor, Tensor]]:
         """Every point at which a gradient was taken, and the last, with its (B,) errors."""
         radius = per_sample(self.budget.radius(y)).to(y)
-        ahead = delta
-        before, rising = torch.zeros(len(y), device=y.device), torch.zeros(len(y), device=y.device)
-        for k in range(self.steps):
+
+        def reach(point: Tensor, gradient: Tensor) -> Tensor:
+            return self.budget.project(point + radius * self.budget.steepest(gradient, y), y) - point
+
+        ahead, rule = delta, RULES[self.rule](self.steps, reach)
+        for _ in range(self.steps):
             error, gradient = error_and_gradient(f, y, x, ahead)
             yield ahead, error
-            rising = torch.where(error < before, 0, rising + 1)
-            before = error
-            direction = gradient / per_sample(norms(gradient).clamp_min(1e-30)).to(y)
-            length = self.step * (0.01 + 0.99 * (1 + math.cos(math.pi * k / self.steps)) / 2)
+            move = rule(error, gradient, ahead)
+            length = self.step * move.share
+            direction = self.budget.steepest(move.climb, y)
             previous, delta = delta, self.budget.project(ahead + length * radius * direction, y)
-            momentum = per_sample(rising / (rising + 3)).to(y)
-            ahead = self.budget.project(delta + momentum * (delta - previous), y)
+            ahead = self.budget.project(delta + move.momentum * (delta - previous), y)
         yield delta, squared_error(f, y + delta, x)
 
 
