@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
+from torch.nn.utils import parameters_to_vector, vector_to_parameters
 from torch.utils.data import DataLoader
 
 from ctrobust.core.errors import UserError
@@ -154,7 +155,9 @@ def take_step(training: Training, y: Tensor, x: Tensor, samples: Tensor) -> Figu
     if settings.clip_update:
         _clip_update(training, before, settings.clip_update)
     figures = {name: sum(each[name] for each in found) / len(found) for name in found[0]}
-    return figures | training.method.constrain(training.f, training.optimizer.param_groups[0]["lr"])
+    figures |= training.method.constrain(training.f, training.optimizer.param_groups[0]["lr"])
+    _share_statistics(training.f, training.fabric)
+    return figures
 
 
 def descend(training: Training, y: Tensor, x: Tensor, delta: Tensor | None, *, share: float) -> Figures:
@@ -180,6 +183,16 @@ def freeze_batch_norm(f: nn.Module) -> None:
     for module in f.modules():
         if isinstance(module, nn.modules.batchnorm._BatchNorm):
             module.eval()
+
+
+def _share_statistics(f: nn.Module, fabric: Fabric) -> None:
+    """On CPUs batch norm sees the batch of its own process: the first one's statistics are all's.
+
+    At every step, so that all adversaries meet the same f, and a checkpoint holds all there is to resume from.
+    """
+    statistics = [buffer for buffer in f.buffers() if buffer.is_floating_point()]
+    if fabric.world_size > 1 and fabric.device.type == "cpu" and statistics:
+        vector_to_parameters(fabric.broadcast(parameters_to_vector(statistics)), statistics)
 
 
 @torch.no_grad()

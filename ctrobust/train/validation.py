@@ -28,9 +28,6 @@ def validate(f: LearnedReconstructor, method: Method, experiment: Experiment, fa
     found: by how much the method's own perturbation raises the error; found_1, found_5, found_20: by how much that
     many steps of ascent do. A method without a perturbation of its own has none of the four.
     """
-    # Each process has its own statistics of batch norm; what is judged and kept is the first one's.
-    for buffer in f.buffers():
-        buffer.copy_(fabric.broadcast(buffer))
     judged = _spread(experiment.split.val, JUDGED)
     with evaluating(f), exact_arithmetic():
         errors = _Errors(f, experiment, fabric)
