@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 NEEDED = (
     *("numpy", "scipy", "torch", "h5py", "pydicom", "PyYAML", "pydantic", "lightning-fabric", "matplotlib"),
-    *("jinja2", "scikit-image", "platformdirs", "tqdm", "isal"),
+    *("jinja2", "scikit-image", "platformdirs", "tqdm", "isal", "safetensors", "tensorboardx"),
 )
 """Without one of these some command fails."""
 FOR_BACKENDS = ("numba", "triton", "astra-toolbox")
@@ -29,6 +29,7 @@ MODULES = {
     "PyYAML": "yaml",
     "lightning-fabric": "lightning_fabric",
     "scikit-image": "skimage",
+    "tensorboardx": "tensorboardX",
     "astra-toolbox": "astra",
     "pillow": "PIL",
     "pylibjpeg-libjpeg": "libjpeg",
