@@ -56,22 +56,54 @@ def divide_by_patient(
     little. `val` is made of whole patients too while they come to at most twice its share; otherwise of
     slices of the training patients. Raises UserError where there are too few.
     """
-    slices_of: dict[str, Slices] = {}
-    for index, patient in enumerate(patients):
-        slices_of.setdefault(patient, []).append(index)
-    groups = list(slices_of.values())
+    groups = _by_patient(patients)
     if len(groups) < 2:
         raise UserError(
             "one patient alone cannot be divided by patient; ingest more patients or give --by slice"
         )
     judged, rest = _part(groups, eval_fraction * len(patients), seed, "eval")
+    return *_select_by_patient(rest, val_fraction, seed), _joined(judged)
+
+
+def divide_into_folds(
+    patients: Sequence[str], count: int, val_fraction: float, seed: int
+) -> list[tuple[Slices, Slices, Slices]]:
+    """`count` times (train, val, eval): every patient is in `eval` once, as many patients in each as can be.
+
+    Dealt out from the one with the most slices to the one with the fewest, back and forth, so that no `eval` gets all
+    large ones. `val` as in `divide_by_patient`. Raises UserError where there are fewer patients than folds.
+    """
+    groups = _by_patient(patients)
+    if not 2 <= count <= len(groups):
+        raise UserError(f"--folds {count}: {len(groups)} patients are in the store; give 2 to {len(groups)}")
+    dealt = sorted(range(len(groups)), key=lambda i: (-len(groups[i]), derive_seed(seed, "fold", i)))
+    fold_of = {
+        i: min(place % (2 * count), -1 - place % (2 * count) + 2 * count) for place, i in enumerate(dealt)
+    }
+    folds = []
+    for fold in range(count):
+        rest = [group for i, group in enumerate(groups) if fold_of[i] != fold]
+        judged = [group for i, group in enumerate(groups) if fold_of[i] == fold]
+        folds.append((*_select_by_patient(rest, val_fraction, seed), _joined(judged)))
+    return folds
+
+
+def _by_patient(patients: Sequence[str]) -> list[Slices]:
+    slices_of: dict[str, Slices] = {}
+    for index, patient in enumerate(patients):
+        slices_of.setdefault(patient, []).append(index)
+    return list(slices_of.values())
+
+
+def _select_by_patient(rest: list[Slices], val_fraction: float, seed: int) -> tuple[Slices, Slices]:
+    """(train, val) of the patients that do not judge."""
     training = _joined(rest)
     wanted = val_fraction * len(training)
     if wanted and len(rest) > 1:
         selecting, train = _part(rest, wanted, seed, "val")
         if len(_joined(selecting)) <= MOST_VAL * wanted:
-            return _joined(train), _joined(selecting), _joined(judged)
-    return *_select(training, val_fraction, seed), _joined(judged)
+            return _joined(train), _joined(selecting)
+    return _select(training, val_fraction, seed)
 
 
 def _part(groups: list[Slices], target: float, seed: int, stage: str) -> tuple[list[Slices], list[Slices]]:

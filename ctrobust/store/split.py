@@ -8,7 +8,7 @@ from typing import Any
 from ctrobust.core.errors import UserError
 from ctrobust.core.files import replacing
 from ctrobust.core.records import Split
-from ctrobust.store.division import divide_by_patient, divide_by_slice
+from ctrobust.store.division import divide_by_patient, divide_by_slice, divide_into_folds
 from ctrobust.store.listed import PARTS, divide_by_list
 from ctrobust.store.reader import Store
 
@@ -44,8 +44,7 @@ def make_split(
         )
     if not 0 < eval_fraction < 1:
         raise UserError(f"--eval {eval_fraction:g}: give a fraction between 0 and 1, such as 0.25")
-    if not 0 <= val_fraction < 1:
-        raise UserError(f"--val {val_fraction:g}: give a fraction from 0 to below 1, such as 0.1")
+    _require_val(val_fraction)
     if by == "patient":
         parts = divide_by_patient(store.patients, eval_fraction, val_fraction, seed)
     else:
@@ -53,6 +52,20 @@ def make_split(
         parts = divide_by_slice(strata, eval_fraction, val_fraction, seed)
     train, val, judged = map(tuple, parts)
     return Split(by=by, seed=seed, store_sha256=store.sha256, train=train, val=val, eval=judged)
+
+
+def make_folds(store: Store, count: int, *, val_fraction: float = 0.1, seed: int = 0) -> list[Split]:
+    """Splits by patient that together judge every patient once, see `divide_into_folds`."""
+    _require_val(val_fraction)
+    return [
+        Split("patient", seed, store.sha256, tuple(train), tuple(val), tuple(judged))
+        for train, val, judged in divide_into_folds(store.patients, count, val_fraction, seed)
+    ]
+
+
+def _require_val(val_fraction: float) -> None:
+    if not 0 <= val_fraction < 1:
+        raise UserError(f"--val {val_fraction:g}: give a fraction from 0 to below 1, such as 0.1")
 
 
 def listed_split(store: Store, path: Path) -> Split:

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ctrobust.core.errors import UserError
-from ctrobust.store.division import divide_by_patient, divide_by_slice
+from ctrobust.store.division import divide_by_patient, divide_by_slice, divide_into_folds
 
 FRACTIONS = st.floats(0.02, 0.9)
 REAL = [40, 24, 16, 2, 2, 2, 2, 2, 2]
@@ -35,6 +35,30 @@ def test_by_patient(sizes, fraction, val, seed):
     assert divide_by_patient(patients, fraction, val, seed) == (train, selecting, judged)
     # No worse than the largest patient, who has to go somewhere.
     assert abs(len(judged) - fraction * len(patients)) <= max(sizes)
+
+
+@settings(max_examples=80, deadline=None)
+@given(
+    sizes=st.lists(st.integers(2, 40), min_size=2, max_size=12),
+    count=st.integers(2, 12),
+    val=st.floats(0, 0.5),
+    seed=st.integers(0, 9),
+)
+def test_folds_judge_every_patient_once(sizes, count, val, seed):
+    patients, count = patients_of(sizes), min(count, len(sizes))
+    folds = divide_into_folds(patients, count, val, seed)
+    assert sorted(index for _, _, judged in folds for index in judged) == list(range(len(patients)))
+    numbers = [len({patients[i] for i in judged}) for _, _, judged in folds]
+    assert max(numbers) - min(numbers) <= 1
+    for train, selecting, judged in folds:
+        assert sorted(train + selecting + judged) == list(range(len(patients)))
+        assert train
+        assert not {patients[i] for i in judged} & {patients[i] for i in train + selecting}
+    # The largest patients are apart.
+    largest = sorted(
+        (max(patients.count(patients[i]) for i in judged) for _, _, judged in folds), reverse=True
+    )
+    assert largest == sorted(sizes, reverse=True)[:count]
 
 
 @settings(max_examples=60, deadline=None)

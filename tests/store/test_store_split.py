@@ -7,7 +7,7 @@ import pytest
 
 from ctrobust.cli.main import main
 from ctrobust.core.errors import UserError
-from ctrobust.store import make_split, read_split, write_split
+from ctrobust.store import make_folds, make_split, read_split, write_split
 
 PATIENTS = "aaaabbbbccccddddeeee"
 
@@ -196,16 +196,35 @@ def test_a_wrong_list_is_one_line(store, tmp_path, capsys, content, complaint):
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [
-        ([], "give either --eval FRACTION or --list FILE.csv"),
-        (["--eval", "0.2", "--list", "x.csv"], "give either --eval FRACTION or --list FILE.csv"),
+        ([], "give one of --eval FRACTION, --folds K and --list FILE.csv"),
+        (["--eval", "0.2", "--list", "x.csv"], "leave out --eval, --folds"),
+        (["--eval", "0.2", "--folds", "3"], "give one of --eval FRACTION, --folds K"),
+        (["--folds", "6"], "--folds 6: 5 patients are in the store; give 2 to 5"),
+        (["--folds", "1"], "--folds 1: 5 patients"),
+        (["--folds", "3", "--by", "slice"], "--folds leaves whole patients out"),
+        (["--folds", "3", "--val", "1"], "--val 1: give a fraction"),
         (["--eval", "0.2", "--stratify"], "--stratify: a series belongs to one patient"),
         (["--list", "/nowhere/x.csv"], "the list cannot be read"),
-        (["--list", "x.csv", "--by", "patient"], "leave out --by"),
-        (["--list", "x.csv", "--stratify"], "leave out --by"),
-        (["--list", "x.csv", "--seed", "0"], "leave out --by"),
+        (["--list", "x.csv", "--by", "patient"], "--by, --stratify"),
+        (["--list", "x.csv", "--stratify"], "--by, --stratify"),
+        (["--list", "x.csv", "--seed", "0"], "--by, --stratify"),
     ],
 )
 def test_contradictions_are_one_line(store, tmp_path, capsys, arguments, complaint):
     assert main(["split", str(store.path), "--out", str(tmp_path / "s"), *arguments]) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert complaint in line
+    assert not (tmp_path / "s").exists()
+
+
+def test_folds_are_a_manifest_each(store, tmp_path, capsys):
+    assert main(["split", str(store.path), "--folds", "3", "--seed", "4", "--out", str(tmp_path / "f")]) == 0
+    files = [tmp_path / "f" / f"fold-{number}.json" for number in (1, 2, 3)]
+    assert sorted((tmp_path / "f").iterdir()) == files
+    folds = [read_split(file, store) for file in files]
+    assert folds == make_folds(store, 3, seed=4)
+    assert sorted(index for fold in folds for index in fold.eval) == list(range(20))
+    printed = capsys.readouterr().out
+    assert [line.split()[0] for line in printed.splitlines() if "slices" in line] == [
+        file.stem for file in files
+    ]
