@@ -9,6 +9,7 @@ by ascent. 1 minute; with a run, some minutes more.
 import argparse
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import matplotlib
@@ -39,11 +40,16 @@ class Scene:
     B: Array
     x: Array
 
-    @property
+    @cached_property
     def left(self) -> Array:
         """(m, rank) a basis of Range(A)."""
         U, S, _ = np.linalg.svd(self.A, full_matrices=False)
         return np.asarray(U[:, S[0] * max(self.A.shape) * np.finfo(float).eps < S])
+
+    @cached_property
+    def seen(self) -> Array:
+        """(m, n) a basis of all that B answers to: the worst δ lies there."""
+        return np.asarray(np.linalg.svd(self.B, full_matrices=False)[2].T)
 
     def inside(self, delta: Array) -> float:
         """The share of ‖δ‖² that lies in Range(A)."""
@@ -75,7 +81,7 @@ def compare(scene: Scene, eta: float) -> Comparison:
     through_A = A @ worst_perturbation(B @ A, clean, eta * float(np.linalg.norm(x)))
     norm = float(np.linalg.norm(through_A))
     within = U @ worst_perturbation(B @ U, clean, norm)
-    worst = worst_perturbation(B, clean, norm)
+    worst = scene.seen @ worst_perturbation(B @ scene.seen, clean, norm)
     return Comparison(
         eta,
         norm / float(np.linalg.norm(A @ x)),
