@@ -139,9 +139,13 @@ class ThreatRecipe:
     lr: Positive = 1.0e-3
 
     @model_validator(mode="after")
-    def _together_needs_one_gradient(self) -> "ThreatRecipe":
+    def _what_goes_together(self) -> "ThreatRecipe":
         if self.turns == "together" and (self.ball == "hinge" or self.steps_per_update > 1 or self.fresh):
             raise ValueError("turns=together goes with ball=project, steps_per_update=1 and fresh=false")
+        if self.fresh and self.steps_per_update < 2:
+            raise ValueError(
+                "fresh=true goes with steps_per_update of 2 or more: G has to learn before f meets it"
+            )
         return self
 
 

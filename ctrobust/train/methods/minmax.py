@@ -34,7 +34,8 @@ class MinMax(Adversarial):
     sees     sinogram: G(y) (the paper's).
              gradient: G is also shown ĝ, the ascent direction of the loss at a small random perturbation, and
              corrects it: δ = ĝ + G(y, ĝ) (ours). applications: how often, each at the δ of the one before.
-    turns    alternate: G ascends `steps_per_update` times on f as it is, then f descends.
+    turns    alternate: G ascends `steps_per_update` times on f as it is, then f descends, at the last δ that G
+             was judged by: to ask G once more, after its step, would cost a pass.
              together: G ascends on the gradient of f's own descent, which saves a pass through f.
     fresh    G starts anew for every step of f.
     groups   one G a group: sample i belongs to group i mod groups.
@@ -61,9 +62,7 @@ class MinMax(Adversarial):
             seen = self._look(f, y, x, samples)
             if self._threat.turns == "together":
                 return self._perturbation(self._G, y, seen, samples), {}
-            figures = [self._ascend(f, y, x, samples, seen) for _ in range(self._threat.steps_per_update)][-1]
-            with torch.no_grad():
-                return self._perturbation(self._raw, y, seen, samples), figures
+            return [self._ascend(f, y, x, samples, seen) for _ in range(self._threat.steps_per_update)][-1]
 
     def propose(self, f: nn.Module, y: Tensor, x: Tensor, samples: Tensor) -> Tensor:
         with held(f), torch.no_grad():
@@ -79,8 +78,10 @@ class MinMax(Adversarial):
             self._optimizer.zero_grad()
         return {}
 
-    def _ascend(self, f: nn.Module, y: Tensor, x: Tensor, samples: Tensor, seen: Tensor | None) -> Figures:
-        """One step of G up the objective."""
+    def _ascend(
+        self, f: nn.Module, y: Tensor, x: Tensor, samples: Tensor, seen: Tensor | None
+    ) -> tuple[Tensor, Figures]:
+        """One step of G up the objective; the δ from which it went."""
         delta = self._perturbation(self._G, y, seen, samples)
         gain = self._threat.weight * squared_errors(self.mixed(f, y + delta), x)
         figures: Figures = {}
@@ -91,7 +92,7 @@ class MinMax(Adversarial):
         self._optimizer.zero_grad()
         self.fabric.backward(-gain.mean())
         self._optimizer.step()
-        return figures
+        return delta.detach(), figures
 
     def _watch_ball(self, outside: Tensor) -> Figures:
         """λ₂ grows by the share outside over all processes, so that they keep one objective."""
