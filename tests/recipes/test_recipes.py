@@ -61,6 +61,8 @@ def test_an_override_reaches_its_key() -> None:
         ("threat.ramp=2", "threat.ramp is 2"),
         ("threat={turns: together, ball: hinge}", "turns=together goes with ball=project"),
         ("threat={turns: together, steps_per_update: 2}", "turns=together goes with ball=project"),
+        ("threat={further: true, turns: together}", "further=true goes with turns=alternate"),
+        ("threat={further: true, ball: hinge}", "further=true goes with turns=alternate"),
         ("threat={fresh: true}", "fresh=true goes with steps_per_update of 2 or more"),
         ("regularize.parseval_beta=0.6", "regularize.parseval_beta is 0.6"),
         ("options.mine=[1]", "options.mine"),

@@ -16,7 +16,7 @@ from ctrobust.recipes.schema import METHOD_NAMES
 from ctrobust.reconstruct import LearnedReconstructor
 from ctrobust.reconstruct.load import build_network
 from ctrobust.threat import L2Ball
-from ctrobust.threat.ascent import evaluating, squared_error
+from ctrobust.threat.ascent import error_and_gradient, evaluating, squared_error
 from ctrobust.train.methods import METHODS, Method, find_method
 from ctrobust.train.methods.method import Adversarial
 
@@ -147,6 +147,22 @@ def test_f_meets_what_the_last_ascent_was_made_at(opened: Open, precision: Any, 
     assert apart(other.propose()) < rounding
     assert (steps == 1) == (apart(newborn) < rounding)
     assert apart(one.propose()) > 0.1, "G has gone on"
+
+
+def test_further_is_a_step_of_ascent_on_the_gradient_that_G_climbed_by(opened: Open, fabric: Fabric) -> None:
+    one, plain = (
+        scene(opened("method=minmax", f"threat.further={further}", "threat.eps=0.1"), fabric)
+        for further in (True, False)
+    )
+    start, delta = plain.perturb(), one.perturb()
+    assert start is not None
+    ball = L2Ball(0.1)
+    with evaluating(one.f):
+        climb = ball.rescale(error_and_gradient(one.f, one.y, one.x, start)[1], one.y)
+        before, after = (squared_error(one.f, one.y + d, one.x) for d in (start, delta))
+    torch.testing.assert_close(delta, ball.rescale(start + 3 * climb, one.y), rtol=1e-4, atol=1e-4)
+    assert (after > before).all()
+    assert equal(one.method.state_dict(), plain.method.state_dict()), "G learns the same"
 
 
 def test_the_rate_of_G_falls_along_half_a_cosine(opened: Open, fabric: Fabric) -> None:

@@ -23,6 +23,7 @@ from ctrobust.train.schedule import half_cosine, set_learning_rate
 LAMBDA_2_GROWTH = 1.1
 SHARE_OUTSIDE_ALLOWED = 0.05
 FIRST_LOOK = 0.1
+FURTHER = 3.0
 
 
 class MinMax(Adversarial):
@@ -37,6 +38,8 @@ class MinMax(Adversarial):
     turns    alternate: G ascends `steps_per_update` times on f as it is, then f descends, at the last δ that G
              was judged by: to ask G once more, after its step, would cost a pass.
              together: G ascends on the gradient of f's own descent, which saves a pass through f.
+    further  f meets δ a step of ascent further, δ + 3ρ g/‖g‖ on the sphere, g the gradient at δ by which G has just
+             climbed: a pass of ascent that costs nothing (ours).
     fresh    G starts anew for every step of f.
     groups   one G a group: sample i belongs to group i mod groups.
     """
@@ -83,6 +86,7 @@ class MinMax(Adversarial):
     ) -> tuple[Tensor, Figures]:
         """One step of G up the objective; the δ from which it went."""
         delta = self._perturbation(self._G, y, seen, samples)
+        delta.retain_grad()
         gain = self._threat.weight * squared_errors(self.mixed(f, y + delta), x)
         figures: Figures = {}
         if self._threat.ball == "hinge":
@@ -92,7 +96,12 @@ class MinMax(Adversarial):
         self._optimizer.zero_grad()
         self.fabric.backward(-gain.mean())
         self._optimizer.step()
-        return delta.detach(), figures
+        return self._further(delta, y) if self._threat.further else delta.detach(), figures
+
+    def _further(self, delta: Tensor, y: Tensor) -> Tensor:
+        assert delta.grad is not None
+        climb = self.budget.rescale(-delta.grad, y)
+        return self.budget.rescale(delta.detach() + FURTHER * climb, y)
 
     def _watch_ball(self, outside: Tensor) -> Figures:
         """λ₂ grows by the share outside over all processes, so that they keep one objective."""
