@@ -28,12 +28,17 @@ HANDED_OVER = (
     "clean",
     "curve",
     "reference",
+    "controls",
+    "adversaries",
+    "anatomy",
     "attack",
     "metrics",
     "data",
     "provenance",
 )
-"""Of result.json: what is known to say nothing about a single patient."""
+"""Of result.json: what is known to say nothing about a single patient, but for what lies in it by slice."""
+
+BY_SLICE = ("slices", "worst")
 
 
 def export_run(run: Path, out: Path, *, licence: str | None = None) -> str:
@@ -70,7 +75,14 @@ def _result(folder: Path) -> dict[str, Any]:
         raise UserError(f"{path}: not found or not readable; {cure}") from None
     if found.get("weights_sha256") != weights_sha256(load(folder).network):
         raise UserError(f"{path}: is not of the weights in checkpoints/best; {cure}")
-    return {key: found[key] for key in HANDED_OVER if key in found}
+    return {key: _in_all(found[key]) for key in HANDED_OVER if key in found}
+
+
+def _in_all(figures: Any) -> Any:
+    """Without what is told of each slice by itself, at any depth."""
+    if isinstance(figures, dict):
+        return {key: _in_all(value) for key, value in figures.items() if key not in BY_SLICE}
+    return [_in_all(each) for each in figures] if isinstance(figures, list) else figures
 
 
 def _anonymous(recipe: Recipe, result: dict[str, Any]) -> Recipe:

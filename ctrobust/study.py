@@ -111,7 +111,7 @@ def _evaluate(experiment: Experiment, fabric: Fabric, folder: Path) -> None:
         if fabric.is_global_zero:
             say(f"{result} is of these weights already; kept")
         return
-    found = evaluate_run(f, experiment, folder / "split.json", fabric=fabric)
+    found = evaluate_run(f, experiment, folder / "split.json", run=folder, out=result, fabric=fabric)
     if fabric.is_global_zero:
         set_aside(result)
         write_evaluation(*found, result)

@@ -1,5 +1,6 @@
 """Was the attack any good? Checks that travel with every curve."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -7,10 +8,14 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from ctrobust.bounds.linear import worst_case_of_linear
+from ctrobust.core.errors import UserError
 from ctrobust.core.seeds import derive_seed
+from ctrobust.evaluate.mixed import MixedAscent
 from ctrobust.evaluate.sharing import share_out
 from ctrobust.operators import Projector
-from ctrobust.threat import ProjectedGradientAscent
+from ctrobust.reconstruct import FilteredBackProjection
+from ctrobust.threat import L2Ball, ProjectedGradientAscent, Whitened
 from ctrobust.threat.ascent import GRADIENT_TOLERANCE, Reconstructor, gradient_gap, squared_error
 
 if TYPE_CHECKING:
@@ -20,6 +25,10 @@ Check = dict[str, Any]
 
 ADJOINT_TOLERANCE = 1e-6
 CONVERGENCE_TOLERANCE = 0.02
+EXACTNESS_TOLERANCE = 0.01
+GRADIENT_SAYS = (
+    "relative difference between the slopes the gradient through f promises and central differences"
+)
 
 
 def attack_checks(
@@ -30,42 +39,64 @@ def attack_checks(
     attack: ProjectedGradientAscent,
     fabric: "Fabric | None" = None,
 ) -> dict[str, Check]:
-    """Adjoint gap of the operator, finite-difference gap of the gradient, gain from doubling the steps.
+    """Is Aᵀ the transpose, is the gradient right, would a longer, wider or other attack find more, is the maximum met?
 
-    What there is to compute for them is shared out over the processes of the fabric.
+    Each is a value below its limit, or `ok` is false. What there is to compute is shared out over the processes of the
+    fabric. `exact` is left out where no exact worst case is known (an L∞ budget), `precision` in float32.
     """
-    twice, once, adjoint, gradient = share_out(
-        (
-            partial(_rho, f, y, x, replace(attack, steps=2 * attack.steps)),
-            partial(_rho, f, y, x, attack),
-            partial(adjoint_gap, A, attack.seed),
-            partial(gradient_gap, f, y, x),
-        ),
-        "check the attack",
-        fabric,
+    stronger = replace(attack, rule="adam", steps=2 * attack.steps)
+    work: tuple[Callable[[], Any], ...] = (
+        partial(_rho, f, y, x, attack),
+        partial(_rho, f, y, x, replace(attack, steps=2 * attack.steps)),
+        partial(_rho, f, y, x, replace(attack, restarts=attack.restarts + 1)),
+        partial(_rho, f, y, x, stronger),
+        partial(adjoint_gap, A, attack.seed),
+        partial(gradient_gap, f, y, x),
+        partial(exactness, A, y, x, attack),
+        partial(_in_float32, f, y, x, attack),
     )
-    measured = {
-        "adjoint": (
+    once, twice, wider, second, adjoint, gradient, exact, full = share_out(work, "check the attack", fabric)
+    on = f"at ε = {attack.budget.eps:g}, on {len(y)} slices"
+    checks = {
+        "adjoint": _check(
             adjoint,
             ADJOINT_TOLERANCE,
             "|⟨Ax, y⟩ − ⟨x, Aᵀy⟩| / (‖Ax‖ ‖y‖) of the operator the gradients went through",
         ),
-        "gradient": (
-            gradient,
-            GRADIENT_TOLERANCE,
-            "relative difference between the slopes the gradient through f promises and central differences",
-        ),
-        "convergence": (
+        "gradient": _check(gradient, GRADIENT_TOLERANCE, GRADIENT_SAYS),
+        "convergence": _check(
             abs(twice - once) / once,
             CONVERGENCE_TOLERANCE,
-            f"relative change of ρ̂ at ε = {attack.budget.eps:g} when the attack's steps are doubled, "
-            f"on {len(y)} slices",
+            f"relative change of ρ̂ when the attack's steps are doubled, {on}",
+        ),
+        "restarts": _check(
+            abs(wider - once) / once,
+            CONVERGENCE_TOLERANCE,
+            f"relative change of ρ̂ when the attack starts once more, {on}",
+        ),
+        "second": _check(
+            max(second - once, 0.0) / once,
+            CONVERGENCE_TOLERANCE,
+            f"by how much more a second attack (Adam, twice the steps) finds, as a share of ρ̂, {on}",
         ),
     }
-    return {
-        name: {"value": value, "limit": limit, "ok": bool(value < limit), "what": what}
-        for name, (value, limit, what) in measured.items()
-    }
+    if full is not None:
+        checks["precision"] = _check(
+            max(full - once, 0.0) / full,
+            CONVERGENCE_TOLERANCE,
+            f"by how much less the attack finds in bfloat16 than in float32, as a share of ρ̂, {on}",
+        )
+    return checks if exact is None else checks | {"exact": exact}
+
+
+def gradient_check(f: Reconstructor, y: Tensor, x: Tensor) -> dict[str, Check]:
+    """The one of the checks that a control needs for itself: the attack on it is that on f."""
+    return {"gradient": _check(gradient_gap(f, y, x), GRADIENT_TOLERANCE, GRADIENT_SAYS)}
+
+
+def competent(checks: dict[str, Check]) -> bool:
+    """Whether all of them hold."""
+    return all(check["ok"] for check in checks.values())
 
 
 @torch.no_grad()
@@ -79,5 +110,52 @@ def adjoint_gap(A: Projector, seed: int) -> float:
     return float(gap.abs() / (forward.norm() * y.double().norm()))
 
 
+def exactness(A: Projector, y: Tensor, x: Tensor, attack: ProjectedGradientAscent) -> Check | None:
+    """By how much the attack misses the exact increase of FBP's error, of the slices the most; None for L∞.
+
+    The exact maximum is taken from its upper bound, so that the share found is never overstated.
+    """
+    if not isinstance(attack.budget, L2Ball | Whitened):
+        return None
+    what = "share of the exact increase that the same attack misses on FBP, of the checked slices the most"
+    if attack.budget.eps == 0:
+        return _check(0.0, EXACTNESS_TOLERANCE, what)
+    fbp = FilteredBackProjection(A)
+    try:
+        found = squared_error(fbp, y + attack(fbp, y, x), x).double().cpu()
+        clean, most = _exact(fbp, y, x, attack.budget)
+    except UserError as mistake:
+        return {"value": None, "limit": EXACTNESS_TOLERANCE, "ok": False, "what": f"{what}: {mistake}"}
+    missed = ((most - found) / (most - clean)).max()
+    return _check(float(missed), EXACTNESS_TOLERANCE, what)
+
+
+def _exact(fbp: Reconstructor, y: Tensor, x: Tensor, budget: L2Ball | Whitened) -> tuple[Tensor, Tensor]:
+    """(B,) ‖fbp(y) − x‖², and an upper bound of its maximum that is within a thousandth of the increase."""
+    if isinstance(budget, L2Ball):
+        worst = worst_case_of_linear(fbp, y, x, budget)
+        return worst.clean, worst.upper
+    # In z = Σ^(−½) δ the ellipsoid is a ball, another one for every sample.
+    found = [
+        _exact_in_noise(fbp, *pair, budget) for pair in zip(torch.split(y, 1), torch.split(x, 1), strict=True)
+    ]
+    clean, most = zip(*found, strict=True)
+    return torch.cat(clean), torch.cat(most)
+
+
+def _exact_in_noise(fbp: Reconstructor, y: Tensor, x: Tensor, budget: Whitened) -> tuple[Tensor, Tensor]:
+    sigma = budget.sigma(y).to(y)
+    return _exact(lambda z: fbp(y + sigma * z), torch.zeros_like(y), x, L2Ball(budget.eps, relative=False))
+
+
 def _rho(f: Reconstructor, y: Tensor, x: Tensor, attack: ProjectedGradientAscent) -> float:
     return float(squared_error(f, y + attack(f, y, x), x).double().mean())
+
+
+def _in_float32(f: Reconstructor, y: Tensor, x: Tensor, attack: ProjectedGradientAscent) -> float | None:
+    """None where the attack is in float32 anyway."""
+    return _rho(f, y, x, attack.in_float32()) if isinstance(attack, MixedAscent) else None
+
+
+def _check(value: float, limit: float, what: str) -> Check:
+    return {"value": value, "limit": limit, "ok": bool(value < limit), "what": what}

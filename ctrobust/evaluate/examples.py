@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 
 from ctrobust.experiment import Experiment
-from ctrobust.reconstruct import FilteredBackProjection, LearnedReconstructor
+from ctrobust.threat.ascent import Reconstructor
 
 FIELDS = ("truth", "y", "delta", "fbp_clean", "fbp_attacked", "f_clean", "f_attacked")
 
@@ -22,10 +22,9 @@ class Shown(NamedTuple):
 
 @torch.no_grad()
 def draw(
-    f: LearnedReconstructor, experiment: Experiment, shown: Sequence[Shown], eps: float
+    f: Reconstructor, fbp: Reconstructor, experiment: Experiment, shown: Sequence[Shown], eps: float
 ) -> dict[str, Any]:
     """slice_index, patient (k,); pixel_mm, eps; images (k, H, W) as x; y and delta (k, views, bins)."""
-    fbp = FilteredBackProjection(f.projector, f.window)
     indices = [index for batch in shown for index in batch.indices]
     kept: dict[str, list[NDArray[np.float32]]] = {name: [] for name in FIELDS}
     for batch in shown:

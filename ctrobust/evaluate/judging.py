@@ -1,6 +1,6 @@
 """One batch, judged: the quality of the clean images, and the errors the attack finds. No image is kept."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -9,13 +9,13 @@ import torch
 from torch import Tensor
 
 from ctrobust.core.errors import UserError
+from ctrobust.evaluate.anatomy import RegionSums, region_sums
 from ctrobust.evaluate.curve import Errors, curve_rows, sweep
 from ctrobust.evaluate.examples import Shown
 from ctrobust.evaluate.metrics import Quality, mean_quality, quality
 from ctrobust.experiment import Experiment
-from ctrobust.reconstruct import FilteredBackProjection, LearnedReconstructor
 from ctrobust.threat import ProjectedGradientAscent
-from ctrobust.threat.ascent import Reconstructor
+from ctrobust.threat.ascent import Reconstructor, evaluating
 
 
 class Judged(NamedTuple):
@@ -26,19 +26,26 @@ class Judged(NamedTuple):
     pixels: int
 
 
-class Findings(NamedTuple):
-    """What is kept of a batch."""
+class Anatomy(NamedTuple):
+    """Errors of the first arm by region of the body, at radius 0 and at the one that is shown."""
 
-    learned: Judged
-    reference: Judged
+    clean: dict[str, RegionSums]
+    attacked: dict[str, RegionSums]
+
+
+class Findings(NamedTuple):
+    """What is kept of a batch: every arm by its name, and what is shown of the first."""
+
+    arms: dict[str, Judged]
     shown: Shown
+    anatomy: Anatomy
 
 
 @dataclass(frozen=True)
 class Trial:
-    """f, and FBP beside it, each attacked at every radius; of the slices `shown` δ of f at shown_eps is kept."""
+    """Reconstructors, each attacked at every radius; of the slices `shown` δ of the first is kept at shown_eps."""
 
-    f: LearnedReconstructor
+    arms: Mapping[str, Reconstructor]
     experiment: Experiment
     radii: Sequence[float]
     attack: ProjectedGradientAscent
@@ -48,12 +55,14 @@ class Trial:
     def __call__(self, indices: Sequence[int]) -> Findings:
         """One batch, by its slices in the store. Raises UserError where a reconstructor gives what is not finite."""
         y, x = self.experiment.pair(indices)
-        fbp = FilteredBackProjection(self.f.projector, self.f.window)
-        reference, _ = judge(fbp, y, x, self.radii, self.attack)
-        learned, deltas = judge(self.f, y, x, self.radii, self.attack)
+        found = {name: judge(f, y, x, self.radii, self.attack) for name, f in self.arms.items()}
+        _, deltas = next(iter(found.values()))
         rows = [row for row, index in enumerate(indices) if index in self.shown]
         shown = Shown([indices[row] for row in rows], deltas[self.shown_eps][rows].cpu().numpy())
-        return Findings(learned, reference, shown)
+        f, delta = next(iter(self.arms.values())), deltas[self.shown_eps]
+        with evaluating(f), torch.no_grad():
+            anatomy = Anatomy(region_sums(f(y), x), region_sums(f(y + delta), x))
+        return Findings({name: judged for name, (judged, _) in found.items()}, shown, anatomy)
 
 
 def judge(
@@ -72,9 +81,23 @@ def judge(
     return Judged(clean, attacked, x[0].numel()), {errors.eps: delta for errors, delta in found}
 
 
-def summary(batches: Sequence[Judged], patients: Sequence[str]) -> dict[str, Any]:
-    """Clean quality and the curve over batches that together are all slices; `patients` in their order."""
+def summary(batches: Sequence[Judged], chosen: Sequence[int], patients: Sequence[str]) -> dict[str, Any]:
+    """Clean quality, the curve and each slice by itself, over batches that together are all slices.
+
+    chosen, patients: the slices' indices in the store, and whose they are, in their order.
+    """
+    clean = [each for batch in batches for each in batch.clean]
     return {
-        "clean": mean_quality([each for batch in batches for each in batch.clean]),
+        "clean": mean_quality(clean),
         "curve": curve_rows([batch.attacked for batch in batches], batches[0].pixels, patients),
+        "slices": {
+            "index": list(chosen),
+            "patient": list(patients),
+            "mse": [each.mse for each in clean],
+            "ssim": [each.ssim for each in clean],
+            "worst": {
+                f"{found[0].eps:g}": [error for each in found for error in each.worst.tolist()]
+                for found in zip(*(batch.attacked for batch in batches), strict=True)
+            },
+        },
     }

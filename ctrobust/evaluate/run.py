@@ -1,29 +1,37 @@
 """Evaluate a run on slices nobody selected on: result.json, and example slices beside it."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from torch import nn
 
 from ctrobust.core.files import replacing, sha256_of
 from ctrobust.core.progress import say
 from ctrobust.core.provenance import provenance
-from ctrobust.evaluate.competence import attack_checks
+from ctrobust.evaluate.anatomy import anatomy_rows
+from ctrobust.evaluate.budgets import ascent_of, description, radii_of, shown_radius, with_noise_shares
+from ctrobust.evaluate.competence import attack_checks, competent, gradient_check
+from ctrobust.evaluate.controls import Control, tuned
 from ctrobust.evaluate.curve import RANDOM_DRAWS
 from ctrobust.evaluate.examples import draw
-from ctrobust.evaluate.judging import Trial, summary
+from ctrobust.evaluate.judging import Findings, Trial, summary
 from ctrobust.evaluate.metrics import SSIM_WINDOW
-from ctrobust.evaluate.selection import evenly, spread_over_patients
+from ctrobust.evaluate.resuming import Kept, forget, part_path
+from ctrobust.evaluate.selection import evenly, parts, spread_over_patients
 from ctrobust.evaluate.sharing import share_out
+from ctrobust.evaluate.suite import opponents, oppose
 from ctrobust.experiment import Experiment
 from ctrobust.networks.checkpoint import weights_sha256
+from ctrobust.operators import Projector
 from ctrobust.reconstruct import LearnedReconstructor
-from ctrobust.threat import L2Ball, ProjectedGradientAscent
-from ctrobust.threat.ascent import exact_arithmetic
+from ctrobust.threat import ProjectedGradientAscent
+from ctrobust.threat.ascent import Reconstructor, exact_arithmetic
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -32,47 +40,73 @@ SLICES_CHECKED = 4
 
 
 def evaluate_run(
-    f: LearnedReconstructor,
+    f: Reconstructor,
     experiment: Experiment,
     split_file: Path,
     *,
+    run: Path | None = None,
+    method: str | None = None,
+    out: Path | None = None,
     fabric: "Fabric | None" = None,
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Attack f, and FBP beside it, on the evaluation part; returns what result.json holds, and the examples' arrays.
+    """Attack f, and the controls beside it, on the evaluation part; returns what result.json holds, and the examples'
+    arrays.
 
+    f: the run's, or any y ↦ x̂ under the name `method`. run: where the trained G lies, by default beside the split.
+    out: where the result will be; beside it every batch is kept until then, so that an evaluation that was interrupted
+    goes on where it stopped (the f of a run; what else a callable depends on is not known).
     Radius 0 is always among the recipe's. With a fabric the batches are shared out over its processes; each returns
     the whole result, which is the same for any number of them.
     """
-    recipe, patients = experiment.recipe, experiment.store.patients
-    chosen = spread_over_patients(experiment.split.eval, patients, recipe.evaluate.slices)
-    trial = _trial(f, experiment, chosen)
-    size = recipe.evaluate.batch_size
-    work = [partial(trial, chosen[first : first + size]) for first in range(0, len(chosen), size)]
+    recipe = experiment.recipe
+    chosen = spread_over_patients(experiment.split.eval, experiment.store.patients, recipe.evaluate.slices)
+    eps, method = shown_radius(recipe), method or str(recipe.method)
+    attack = ascent_of(recipe)
+    shown = attack.with_eps(eps)
+    others = opponents(f, experiment, shown, run or split_file.parent)
     with exact_arithmetic():
-        found = share_out(work, f"attack {recipe.method}", fabric)
+        reference = Control(experiment.projector, "fbp", {"window": recipe.scan.window})
+        controls: dict[str, Control] = {name: tuned(name, experiment) for name in recipe.evaluate.controls}
+        trial = _trial(f, reference, controls, experiment, chosen)
+        birth = provenance(
+            seed=recipe.seed, device=str(experiment.projector.device), threads=torch.get_num_threads()
+        )
+        judge = _keeping(trial, birth, out)
+        batches = [partial(judge, part) for part in parts(chosen, recipe.evaluate.batch_size)]
+        found = share_out(batches, f"attack {method}", fabric)
+        rows = oppose(others, chosen, fabric)
         few = experiment.pair(evenly(chosen, SLICES_CHECKED))
-        checks = attack_checks(f, f.projector, *few, trial.attack.with_eps(trial.shown_eps), fabric)
-        examples = draw(f, experiment, [batch.shown for batch in found], trial.shown_eps)
-    judged_patients = [patients[index] for index in chosen]
-    reference = summary([batch.reference for batch in found], judged_patients)
+        A = _operator(f, experiment)
+        checks = attack_checks(f, A, *few, shown, fabric)
+        control_checks = {name: gradient_check(arm, *few) for name, arm in controls.items()}
+        examples = draw(f, reference, experiment, [batch.shown for batch in found], eps)
+    owners = [experiment.store.patients[index] for index in chosen]
+
+    def judged(arm: str) -> dict[str, Any]:
+        whole = summary(
+            [batch.arms[arm if arm in trial.arms else "reference"] for batch in found], chosen, owners
+        )
+        return whole | {"curve": with_noise_shares(whole["curve"], attack.budget, few[0])}
+
     result = {
         "schema": 1,
-        "method": recipe.method,
-        "weights_sha256": weights_sha256(f.network),
-        **summary([batch.learned for batch in found], judged_patients),
-        "reference": {"method": "fbp", "window": f.window, **reference},
-        "attack": _attack_settings(trial.attack, f) | {"checks": checks},
-        "metrics": {"psnr": "peak 1, per slice, then the mean", "ssim": SSIM_WINDOW},
-        "data": {
-            "store_sha256": experiment.store.sha256,
-            "split_sha256": sha256_of(split_file),
-            "split_by": experiment.split.by,
-            "n_slices": len(chosen),
-            "n_patients": len(set(judged_patients)),
+        "method": method,
+        **_weights(f),
+        **judged("f"),
+        "reference": {"method": "fbp", "window": recipe.scan.window, **judged("reference")},
+        "controls": {
+            name: judged(name) | {"settings": control.settings, "attack": {"checks": control_checks[name]}}
+            for name, control in controls.items()
         },
-        "provenance": provenance(
-            seed=recipe.seed, device=str(f.projector.device), threads=torch.get_num_threads()
+        "adversaries": rows,
+        "anatomy": anatomy_rows(
+            [batch.anatomy.clean for batch in found], [batch.anatomy.attacked for batch in found], owners
         ),
+        "attack": _attack_settings(attack, experiment, A)
+        | {"competent": competent(checks), "checks": checks},
+        "metrics": {"psnr": "peak 1, per slice, then the mean", "ssim": SSIM_WINDOW},
+        "data": _data(experiment, split_file, chosen),
+        "provenance": birth,
     }
     return result, examples
 
@@ -83,6 +117,7 @@ def write_evaluation(result: dict[str, Any], examples: dict[str, Any], out: Path
         np.savez_compressed(stream, **examples)
     with replacing(out) as part_file:
         part_file.write_text(json.dumps(result, indent=1) + "\n")
+    forget(out)
 
 
 def set_aside(result: Path) -> None:
@@ -103,37 +138,72 @@ def examples_path(result: Path) -> Path:
     return result.with_suffix(".examples.npz")
 
 
-def _trial(f: LearnedReconstructor, experiment: Experiment, chosen: Sequence[int]) -> Trial:
-    recipe, settings = experiment.recipe, experiment.recipe.evaluate
-    radii = sorted({0.0, *settings.eps})
-    attack = ProjectedGradientAscent(
-        L2Ball(radii[-1]),
-        steps=settings.steps,
-        restarts=settings.restarts,
-        seed=recipe.seed,
-        allow_unmatched=settings.allow_unmatched,
-    )
+def _trial(
+    f: Reconstructor,
+    reference: Control,
+    controls: Mapping[str, Control],
+    experiment: Experiment,
+    chosen: Sequence[int],
+) -> Trial:
+    """A control tuned to what the reference is anyway is not attacked twice."""
+    settings = experiment.recipe.evaluate
+    arms: dict[str, Reconstructor] = {name: arm for name, arm in controls.items() if arm != reference}
     return Trial(
-        f,
+        {"f": f, "reference": reference, **arms},
         experiment,
-        radii,
-        attack,
+        radii_of(experiment.recipe),
+        ascent_of(experiment.recipe),
         shown=frozenset(evenly(chosen, settings.examples)),
-        shown_eps=min(radii, key=lambda radius: abs(radius - recipe.threat.eps)),
+        shown_eps=shown_radius(experiment.recipe),
     )
 
 
-def _attack_settings(attack: ProjectedGradientAscent, f: LearnedReconstructor) -> dict[str, Any]:
+def _operator(f: Reconstructor, experiment: Experiment) -> Projector:
+    """What the gradients go through: f's own where it is one of ours."""
+    own = getattr(f, "projector", None)
+    return own if isinstance(own, Projector) else experiment.projector
+
+
+def _keeping(trial: Trial, birth: dict[str, Any], out: Path | None) -> Callable[[Sequence[int]], Findings]:
+    """The trial, whose batches are kept where that can be: by weights, arms, data, recipe and birth."""
+    f, *others = trial.arms.values()
+    if out is None or not isinstance(f, LearnedReconstructor):
+        return trial
+    recipe = asdict(trial.experiment.recipe)
+    # Files may have moved: the store's hash tells that it is the same.
+    recipe["data"] = {key: value for key, value in recipe["data"].items() if key not in ("store", "split")}
+    settings = [(arm.method, arm.settings) for arm in others if isinstance(arm, Control)]
+    decides = [weights_sha256(f.network), settings, trial.experiment.store.sha256, recipe, birth]
+    return partial(Kept(part_path(out), [*decides, sorted(trial.shown)]), trial)
+
+
+def _data(experiment: Experiment, split_file: Path, chosen: Sequence[int]) -> dict[str, Any]:
+    return {
+        "store_sha256": experiment.store.sha256,
+        "split_sha256": sha256_of(split_file),
+        "split_by": experiment.split.by,
+        "n_slices": len(chosen),
+        "n_patients": len({experiment.store.patients[index] for index in chosen}),
+    }
+
+
+def _weights(f: Reconstructor) -> dict[str, str]:
+    """Of what is trained; a function may hold none, and says nothing of them."""
+    network = getattr(f, "network", f)
+    return {"weights_sha256": weights_sha256(network)} if isinstance(network, nn.Module) else {}
+
+
+def _attack_settings(attack: ProjectedGradientAscent, experiment: Experiment, A: Projector) -> dict[str, Any]:
     return {
         "name": "projected gradient ascent",
-        "ball": "L2, relative to each slice's sinogram",
+        **description(experiment.recipe),
         "steps": attack.steps,
         "restarts": attack.restarts,
         "step": attack.step,
         "seed": attack.seed,
         "random_draws": RANDOM_DRAWS,
-        "precision": "fp32",
-        "backend": f.projector.backend,
-        "matched": f.projector.matched,
+        "precision": experiment.recipe.evaluate.precision,
+        "backend": A.backend,
+        "matched": A.matched,
         "allow_unmatched": attack.allow_unmatched,
     }

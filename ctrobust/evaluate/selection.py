@@ -25,3 +25,8 @@ def evenly(items: Sequence[int], count: int) -> list[int]:
     """`count` of the items at the middles of equal parts; all where there are no more."""
     count = min(count, len(items))
     return [items[(2 * part + 1) * len(items) // (2 * count)] for part in range(count)]
+
+
+def parts(items: Sequence[int], size: int) -> list[Sequence[int]]:
+    """Batches of `size`, in their order; the last may be smaller."""
+    return [items[first : first + size] for first in range(0, len(items), size)]

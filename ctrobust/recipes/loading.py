@@ -130,6 +130,8 @@ def _first_complaint(error: ValidationError, keys: Mapping[str, Any]) -> str:
     if complaints[0]["type"] == "dataclass_type":
         return f"{dotted} is {complaints[0]['input']!r}: it is a section; give {dotted}.KEY=value"
     message = complaints[0]["msg"].removeprefix("Input ").removeprefix("Value error, ")
+    if not location:
+        return message
     return f"{dotted} is {complaints[0]['input']!r}: {message[0].lower()}{message[1:]}"
 
 

@@ -160,21 +160,61 @@ class RegularizeRecipe:
     parseval_beta: Annotated[float, Field(gt=0, le=0.5)] = 0.5
 
 
+Control = Literal["fbp", "sirt", "cgls", "tv"]
+AdversaryName = Literal[
+    "momentum",
+    "plain",
+    "halving",
+    "adam",
+    "sphere",
+    "ball",
+    "universal",
+    "transfer",
+    "low_frequency",
+    "local",
+    "image",
+    "generator",
+    "angle_jitter",
+    "centre_shift",
+    "pixel_size",
+    "gain_drift",
+    "intensity_drift",
+    "ring",
+    "dead_channels",
+]
+
+
 @dataclass(frozen=True, config=_frozen)
 class EvaluateRecipe:
     """The ascent that measures: radii, steps, restarts; slices: at most so many, spread over the patients.
 
+    budget: what eps measures. l2, linf: of ‖y‖ or of the largest reading (relative), or in mm of water; whitened:
+    in standard deviations of the scan's photon noise, the d′ of an ideal observer. controls: attacked beside f.
+    adversaries: further ones, each at one radius; transfer takes its δ from the run transfer_from.
+    precision: of f while δ is searched for; errors are always measured in float32.
     allow_unmatched: attack through a back-end whose transpose is not exact, which understates the worst case; the
     result says so.
     """
 
     eps: tuple[NotNegative, ...] = (0.0, 0.005, 0.01, 0.02, 0.04)
+    budget: Literal["l2", "linf", "whitened"] = "l2"
+    relative: bool = True
+    controls: tuple[Control, ...] = ("fbp",)
+    adversaries: tuple[AdversaryName, ...] = ()
+    transfer_from: str | None = None
+    precision: Literal["fp32", "bf16"] = "fp32"
     steps: Count = 100
     restarts: Count = 3
     batch_size: Count = 8
     slices: Count | None = None
     examples: Annotated[int, Field(ge=0)] = 3
     allow_unmatched: bool = False
+
+    @model_validator(mode="after")
+    def _what_transfer_needs(self) -> "EvaluateRecipe":
+        if "transfer" in self.adversaries and self.transfer_from is None:
+            raise ValueError("the adversary transfer needs evaluate.transfer_from, the folder of another run")
+        return self
 
 
 @dataclass(frozen=True, config=_frozen)
@@ -191,3 +231,9 @@ class Recipe:
     regularize: RegularizeRecipe = RegularizeRecipe()
     evaluate: EvaluateRecipe = EvaluateRecipe()
     options: dict[str, bool | int | float | str] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _whitened_needs_a_dose(self) -> "Recipe":
+        if self.evaluate.budget == "whitened" and self.scan.photons is None:
+            raise ValueError("evaluate.budget=whitened measures in photon noise: give scan.photons")
+        return self

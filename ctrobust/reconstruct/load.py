@@ -10,11 +10,13 @@ from torch import nn
 from ctrobust.core.errors import UserError
 from ctrobust.core.geometry import FanBeam, Geometry, ParallelBeam
 from ctrobust.core.parcel import WEIGHTS, is_parcel, require_sealed, unpacked
-from ctrobust.networks import FBPConvNet
+from ctrobust.networks import FBPConvNet, SinogramPerturber
 from ctrobust.networks.checkpoint import load_checkpoint
+from ctrobust.networks.perturber import PerturberPerGroup
 from ctrobust.networks.weights import load_weights
 from ctrobust.operators import Projector
 from ctrobust.recipes import Recipe, read_recipe
+from ctrobust.recipes.schema import ThreatRecipe
 from ctrobust.reconstruct.learned import LearnedReconstructor
 
 
@@ -119,3 +121,17 @@ def build_geometry(recipe: Recipe) -> Geometry:
 
 def build_network(recipe: Recipe) -> nn.Module:
     return FBPConvNet(recipe.network.base_channels, recipe.network.levels, recipe.network.norm)
+
+
+def build_perturber(threat: ThreatRecipe) -> nn.Module:
+    """G as a recipe has it, with fresh weights."""
+    parts = [
+        SinogramPerturber(
+            threat.base_channels,
+            threat.levels,
+            scale=threat.eps if threat.relative else 0.02,
+            hints=int(threat.sees == "gradient"),
+        )
+        for _ in range(threat.groups)
+    ]
+    return parts[0] if len(parts) == 1 else PerturberPerGroup(parts)

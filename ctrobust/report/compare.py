@@ -9,10 +9,10 @@ from numpy.typing import NDArray
 
 from ctrobust.report.result import Measured, same_size
 from ctrobust.report.runs import Run
-from ctrobust.report.style import colour
+from ctrobust.report.style import colour, grey
 
 # What a run's own attack may differ in without being another attack.
-NOT_SETTINGS = {"seconds", "seed", "device", "backend", "threads"}
+NOT_SETTINGS = {"seconds", "seed", "device", "backend", "threads", "competent"}
 
 
 def comparable(one: Run, other: Run) -> bool:
@@ -35,18 +35,32 @@ def hues(runs: Sequence[Run]) -> list[str]:
 
 
 def references(runs: Sequence[Run]) -> list[tuple[str, Measured]]:
-    """FBP under attack, once for every set of measurements, with the name it goes by."""
-    owners: list[Run] = []
+    """FBP and the other controls under attack, once for every set of measurements, with the names they go by."""
+    found: list[tuple[Run, Measured]] = []
     for run in runs:
-        if run.result.reference is not None and not any(comparable(run, owner) for owner in owners):
-            owners.append(run)
-    alone = len(owners) == 1
+        for measured in run.result.references:
+            known = (owner for owner, other in found if other.method == measured.method)
+            if not any(comparable(run, owner) for owner in known):
+                found.append((run, measured))
+    methods = [measured.method for _, measured in found]
     return [
-        (name if alone else f"{name} (data of {owner.label})", reference)
-        for owner in owners
-        if (reference := owner.result.reference) is not None
-        for name in [reference.method.upper() if reference.method.islower() else reference.method]
+        (name if methods.count(measured.method) == 1 else f"{name} (data of {owner.label})", measured)
+        for owner, measured in found
+        for name in [_spoken(measured.method)]
     ]
+
+
+def everyone(runs: Sequence[Run]) -> list[tuple[str, str, Measured]]:
+    """(label, colour, what was measured) of all on the page: the learned in colours, then the controls in greys."""
+    learned = [(run.label, hue, run.result.learned) for run, hue in zip(runs, hues(runs), strict=True)]
+    return learned + [(name, grey(i), measured) for i, (name, measured) in enumerate(references(runs))]
+
+
+def _spoken(method: str) -> str:
+    """Short names are abbreviations: fbp is FBP, tv is TV."""
+    name, comma, rest = method.partition(",")
+    short = name.isalpha() and name.islower() and len(name) <= 4
+    return f"{name.upper() if short else name}{comma}{rest}"
 
 
 def warnings(runs: Sequence[Run], left_out: Sequence[str]) -> list[str]:
@@ -82,16 +96,16 @@ def _doubts(run: Run) -> list[str]:
         f"the attack failed its check “{check.title}”, so its curve may be far below the true worst case."
         for check in run.result.learned.failed
     ]
-    if run.result.reference is not None:
-        found += [
-            f"the attack on FBP failed its check “{check.title}”." for check in run.result.reference.failed
-        ]
+    for measured in run.result.references:
+        name = _spoken(measured.method)
+        found += [f"the attack on {name} failed its check “{check.title}”." for check in measured.failed]
     examples = run.examples
     if not run.history:
         found.append("was handed over without its history and its example slices, so neither is drawn.")
     elif examples is None:
         found.append("no example slices are stored beside the result; `ctrobust evaluate` writes them.")
-    if examples is not None and (perturbation_sizes(run) > examples.eps * (1 + 1e-3)).any():
+    outside = examples is not None and (perturbation_sizes(run) > examples.eps * (1 + 1e-3)).any()
+    if examples is not None and outside and run.result.relative:
         found.append(f"a perturbation shown is larger than the ε = {100 * examples.eps:g} % that it claims.")
     return found
 
@@ -118,8 +132,8 @@ def all_sizes(runs: Sequence[Run]) -> list[float]:
     """Every eps that some run, or its reference, has a point at, ascending."""
     sizes: list[float] = []
     for run in runs:
-        reference = run.result.reference
-        for point in (*run.result.learned.curve, *(reference.curve if reference else ())):
+        measured = (run.result.learned, *run.result.references)
+        for point in (point for one in measured for point in one.curve):
             if not any(same_size(point.eps, size) for size in sizes):
                 sizes.append(point.eps)
     return sorted(sizes)

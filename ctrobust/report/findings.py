@@ -3,8 +3,9 @@
 import math
 from collections.abc import Sequence
 
-from ctrobust.report.compare import baseline, comparable, references, shared_sizes
-from ctrobust.report.numbers import decibel, error, fold, listing, percent, times
+from ctrobust.report.compare import baseline, comparable, everyone, shared_sizes
+from ctrobust.report.comparisons import comparisons, lead
+from ctrobust.report.numbers import decibel, error, fold, listing, times
 from ctrobust.report.result import Measured, same_size
 from ctrobust.report.runs import Run
 
@@ -103,10 +104,15 @@ def _on_what(run: Run) -> str:
 def _growth(runs: Sequence[Run], eps: float) -> str:
     parts = [
         f"of {name} {_to(measured, eps)}"
-        for name, measured in _everyone(runs)
+        for name, _, measured in everyone(runs)
         if measured.at(eps) is not None
     ]
-    return f"A perturbation of {percent(eps)} of the measurement raises the squared error {listing(parts)}"
+    return f"A perturbation of {_size(runs, eps)} raises the squared error {listing(parts)}"
+
+
+def _size(runs: Sequence[Run], eps: float) -> str:
+    result = runs[0].result
+    return f"{result.written(eps)} of the measurement" if result.relative else result.written(eps)
 
 
 def _to(measured: Measured, eps: float) -> str:
@@ -115,10 +121,6 @@ def _to(measured: Measured, eps: float) -> str:
         return fold(ratio)
     point = measured.at(eps)
     return f"to {error(point.rho)}" if point else ""
-
-
-def _everyone(runs: Sequence[Run]) -> list[tuple[str, Measured]]:
-    return [(run.label, run.result.learned) for run in runs] + references(runs)
 
 
 def _versus(runs: Sequence[Run], eps: float) -> str:
@@ -151,13 +153,13 @@ def _price(run: Run, base: Run) -> str:
 
 def _random(runs: Sequence[Run], eps: float) -> str:
     parts = []
-    for name, measured in _everyone(runs):
+    for name, _, measured in everyone(runs):
         clean, point = measured.at(0.0), measured.at(eps)
         if clean is not None and point is not None and clean.rho > 0:
             parts.append(f"of {name} {fold(point.random / clean.rho)}")
     if not parts:
         return ""
-    return f"Random noise of the same size, {percent(eps)}, raises the squared error {listing(parts)}."
+    return f"Random noise of the same size, {runs[0].result.written(eps)}, raises the squared error {listing(parts)}."
 
 
 def _turns(runs: Sequence[Run], eps: float) -> list[str]:
@@ -170,7 +172,7 @@ def _turns(runs: Sequence[Run], eps: float) -> list[str]:
         ratios = _ratios(run, base)
         here = next((ratio for size, ratio in ratios if same_size(size, eps)), 1.0)
         turned = [
-            f"at {percent(size)} its worst-case error is {times(ratio)} × {base.label}’s"
+            f"at {runs[0].result.written(size)} its worst-case error is {times(ratio)} × {base.label}’s"
             for size, ratio in ratios
             if (here < 1 and ratio > 1 + SAME) or (here > 1 and ratio < 1 - SAME)
         ]
@@ -189,12 +191,18 @@ def _overlaps(runs: Sequence[Run], eps: float) -> list[str]:
     theirs = base.result.learned.at(eps) if base else None
     if base is None or theirs is None or theirs.rho_ci95 is None:
         return []
-    found = []
+    rows, found = comparisons(runs, eps), []
     for run in runs:
+        told = lead(rows, run.label, eps, runs[0].result.written(eps))
+        if told:
+            found.append(told)
+            continue
         mine = run.result.learned.at(eps)
         if run is base or mine is None or mine.rho_ci95 is None or not comparable(run, base):
             continue
         (low, high), (base_low, base_high) = mine.rho_ci95, theirs.rho_ci95
         if low <= base_high and base_low <= high:
-            found.append(f"At {percent(eps)} the 95 % intervals of {run.label} and {base.label} overlap.")
+            found.append(
+                f"At {runs[0].result.written(eps)} the 95 % intervals of {run.label} and {base.label} overlap."
+            )
     return found

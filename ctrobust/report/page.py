@@ -1,10 +1,12 @@
 """The page: findings, figures and tables put into one HTML file that needs nothing else."""
 
 import base64
-from collections.abc import Sequence
+import hashlib
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from importlib import resources
+from itertools import count
 from pathlib import Path
 
 from jinja2 import Environment, StrictUndefined
@@ -15,20 +17,24 @@ from ctrobust import __version__
 from ctrobust.core.errors import UserError
 from ctrobust.core.files import replacing
 from ctrobust.core.parcel import unpacked
-from ctrobust.report import findings, tables
-from ctrobust.report.compare import hues, references, warnings
+from ctrobust.report import findings, further, tables
+from ctrobust.report.compare import everyone, warnings
+from ctrobust.report.comparisons import comparisons, comparisons_note
 from ctrobust.report.curves import draw_curves
-from ctrobust.report.numbers import decibel, error, listing, percent, times
+from ctrobust.report.failures import Failure, failures, failures_note
+from ctrobust.report.numbers import decibel, error, listing, times
+from ctrobust.report.paper import FIRST, paper_tables
 from ctrobust.report.replicates import pool
 from ctrobust.report.result import Measured
 from ctrobust.report.runs import Run, find_runs, read_runs
 from ctrobust.report.sinograms import draw_sinograms
 from ctrobust.report.slices import draw_slice, shown_slices
-from ctrobust.report.style import GREY, SOFTWARE, Picture, drawing
+from ctrobust.report.style import SOFTWARE, Picture, drawing
 from ctrobust.report.trade_off import draw_trade_off, spread_rows
-from ctrobust.report.training import draw_training
+from ctrobust.report.training import draw_found, draw_training
+from ctrobust.report.viewer import WINDOWS, sheets
 
-PAGE, FIGURES = "report.html", "figures"
+PAGE, FIGURES, TABLES = "report.html", "figures", "results"
 GENERATOR = f'<meta name="generator" content="{SOFTWARE}'
 
 
@@ -51,16 +57,19 @@ class Figures:
     trade_off: Picture | None
     curves: Picture
     slices: tuple[tuple[Picture, Picture], ...]
+    failures: tuple[Failure, ...]
     training: tuple[Picture, ...]
 
     @property
     def all(self) -> tuple[Picture, ...]:
         first = () if self.trade_off is None else (self.trade_off,)
-        return *first, self.curves, *(one for pair in self.slices for one in pair), *self.training
+        pairs = (one for pair in self.slices for one in pair)
+        failed = (failure.picture for failure in self.failures if failure.picture is not None)
+        return *first, self.curves, *pairs, *failed, *self.training
 
 
 def write_report(runs: Sequence[Path], out: Path) -> Path:
-    """Write `out/report.html` and `out/figures/*.png` for the given run folders; return the page's path.
+    """Write report.html, figures/*.png and results.md, .tex and .csv into `out`; return the page's path.
 
     A folder that holds several runs stands for all of them, what was handed over may be a .zip; runs that differ in
     seed and split alone are shown by their mean. Only files of an earlier report are overwritten. Raises UserError on
@@ -72,8 +81,9 @@ def write_report(runs: Sequence[Path], out: Path) -> Path:
     _refuse_foreign(out)
     with drawing():
         figures = _draw(found)
-    html = _render(found, left_out, figures)
-    _write(out, html, figures)
+    pasted = paper_tables(found)
+    html = _render(found, left_out, figures, pasted)
+    _write(out, html, figures, pasted)
     return out / PAGE
 
 
@@ -85,18 +95,24 @@ def _draw(runs: Sequence[Run]) -> Figures:
         trade_off=draw_trade_off(runs, size) if worth and size is not None else None,
         curves=draw_curves(runs),
         slices=tuple((draw_slice(shown), draw_sinograms(shown)) for shown in shown_slices(runs)),
-        training=tuple(drawn for run in runs if (drawn := draw_training(run, runs)) is not None),
+        failures=tuple(failures(runs, size)),
+        training=tuple(
+            drawn for drawn in (draw_found(runs), *(draw_training(run, runs) for run in runs)) if drawn
+        ),
     )
 
 
-def _render(runs: Sequence[Run], left_out: Sequence[str], figures: Figures) -> str:
+def _render(runs: Sequence[Run], left_out: Sequence[str], figures: Figures, pasted: Mapping[str, str]) -> str:
     package = resources.files("ctrobust.report")
     environment = Environment(
         autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    environment.filters["data_uri"] = _data_uri
+    environment.filters |= {"data_uri": _data_uri, "sha256": _sha256}
+    # Figures and tables are numbered as they come.
+    environment.globals |= {"figure_number": count(1).__next__, "table_number": count(1).__next__}
     template = environment.from_string((package / "page.html").read_text(encoding="utf-8"))
     size = findings.headline_size(runs)
+    compared = comparisons(runs, size)
     return template.render(
         # Ours, not the user's: the only text that goes in unescaped.
         css=Markup((package / "page.css").read_text(encoding="utf-8")),
@@ -108,22 +124,33 @@ def _render(runs: Sequence[Run], left_out: Sequence[str], figures: Figures) -> s
         remarks=findings.remarks(runs),
         warnings=warnings(runs, left_out),
         cards=[] if size is None else _cards(runs, size),
-        headline=None if size is None else percent(size),
+        headline=None if size is None else runs[0].result.written(size),
+        symbol=runs[0].result.symbol,
+        written=runs[0].result.written,
         figures=figures,
         intervals=tables.interval_note(runs),
         spread=spread_rows(runs),
         sizes=tables.sizes_of(runs),
         blocks=tables.result_blocks(runs),
+        comparisons=compared,
+        comparisons_note=comparisons_note(compared) if compared else "",
+        pasted=pasted,
+        adversaries=further.adversary_rows(runs),
+        verdicts=further.verdicts(runs),
+        anatomy=further.anatomy_rows(runs),
         checks=tables.check_rows(runs),
+        sheets=sheets(shown_slices(runs)),
+        windows=WINDOWS,
+        failures_note=""
+        if size is None or not figures.failures
+        else failures_note(runs, figures.failures, size),
         settings=tables.setting_groups(runs),
         runs=runs,
     )
 
 
 def _cards(runs: Sequence[Run], size: float) -> list[Card]:
-    everyone = [(run.label, hue, run.result.learned) for run, hue in zip(runs, hues(runs), strict=True)]
-    everyone += [(name, GREY, measured) for name, measured in references(runs)]
-    return [_card(label, hue, measured, size) for label, hue, measured in everyone]
+    return [_card(label, hue, measured, size) for label, hue, measured in everyone(runs)]
 
 
 def _card(label: str, hue: str, measured: Measured, size: float) -> Card:
@@ -142,13 +169,21 @@ def _data_uri(picture: Picture) -> str:
     return "data:image/png;base64," + base64.b64encode(picture.png).decode("ascii")
 
 
-def _write(out: Path, html: str, figures: Figures) -> None:
+def _sha256(text: str) -> str:
+    """As a content security policy names the one script that may run."""
+    return base64.b64encode(hashlib.sha256(text.encode()).digest()).decode("ascii")
+
+
+def _write(out: Path, html: str, figures: Figures, pasted: Mapping[str, str]) -> None:
     """Figures first, the page last: a page that is there has its figures beside it."""
     try:
         names = {f"{picture.name}.png" for picture in figures.all}
         for picture in figures.all:
             with replacing(out / FIGURES / f"{picture.name}.png") as part:
                 part.write_bytes(picture.png)
+        for kind, text in pasted.items():
+            with replacing(out / f"{TABLES}.{kind}") as part:
+                part.write_text(text, encoding="utf-8")
         with replacing(out / PAGE) as part:
             part.write_text(html, encoding="utf-8")
         # A figure of an earlier report that this one does not have would be taken for its own.
@@ -162,13 +197,16 @@ def _write(out: Path, html: str, figures: Figures) -> None:
 def _refuse_foreign(out: Path) -> None:
     if out.exists() and not out.is_dir():
         raise UserError(f"{out}: is a file; give a folder as --out")
-    for file in (out / PAGE, out / FIGURES):
+    for file in (out / PAGE, out / FIGURES, *(out / f"{TABLES}.{kind}" for kind in FIRST)):
         if file.exists() and not (file.is_dir() if file.name == FIGURES else _is_ours(file)):
             raise UserError(f"{file}: not written by `ctrobust report`; move it or choose another --out")
 
 
 def _is_ours(file: Path) -> bool:
     try:
+        if file.suffix[1:] in FIRST:
+            with file.open(encoding="utf-8", errors="replace") as stream:
+                return stream.read(200).startswith(FIRST[file.suffix[1:]])
         if file.suffix == ".html":
             with file.open(encoding="utf-8", errors="replace") as stream:
                 return GENERATOR in stream.read(4096)

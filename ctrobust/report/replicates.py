@@ -5,8 +5,10 @@ from dataclasses import fields, replace
 from statistics import fmean
 from typing import Any
 
+import numpy as np
+
 from ctrobust.report.numbers import general
-from ctrobust.report.result import Check, Clean, Measured, Point, Result
+from ctrobust.report.result import Check, Clean, Measured, Point, Result, Slices
 from ctrobust.report.runs import Run
 
 # Where a file lies is no setting; that it is another one is seen by its hash.
@@ -79,8 +81,21 @@ def _mean(group: Sequence[Run], label: str) -> Run:
         metrics=results[0].metrics,
         data=_merged([result.data for result in results]),
         provenance=results[0].provenance,
+        controls=_mean_controls(results),
+        # Of one of them: as far as its own table goes, with its intervals.
+        adversaries=results[0].adversaries,
     )
     return replace(group[0], label=label, result=merged, singles=tuple(group))
+
+
+def _mean_controls(results: Sequence[Result]) -> tuple[Measured, ...]:
+    """Those that all of them have."""
+    arms = [{control.method: control for control in result.controls} for result in results]
+    return tuple(
+        _mean_measured([one[method] for one in arms])
+        for method in arms[0]
+        if all(method in one for one in arms)
+    )
 
 
 def _mean_measured(each: Sequence[Measured]) -> Measured:
@@ -91,7 +106,27 @@ def _mean_measured(each: Sequence[Measured]) -> Measured:
         clean=Clean(*(fmean(getattr(one.clean, field.name) for one in each) for field in fields(Clean))),
         curve=tuple(_mean_point([point for point in row if point]) for row in points if all(row)),
         checks=_telling(each),
+        slices=_mean_slices([one.slices for one in each]),
     )
+
+
+def _mean_slices(each: Sequence[Slices | None]) -> Slices | None:
+    """A slice's errors are the mean over the replicates that judged it: all seeds, or its own fold."""
+    known = [one for one in each if one is not None]
+    if len(known) < len(each):
+        return None
+    rows: dict[tuple[int, str], list[tuple[Slices, int]]] = {}
+    for one in known:
+        for place, key in enumerate(zip(one.index, one.patient, strict=True)):
+            rows.setdefault(key, []).append((one, place))
+    keys = sorted(rows)
+    shared = [eps for eps in known[0].worst if all(one.at(eps) is not None for one in known)]
+    worst = {eps: np.array([_mean_error(rows[key], eps) for key in keys]) for eps in shared}
+    return Slices(tuple(index for index, _ in keys), tuple(patient for _, patient in keys), worst)
+
+
+def _mean_error(judged: Sequence[tuple[Slices, int]], eps: float) -> float:
+    return fmean(errors[place] for one, place in judged if (errors := one.at(eps)) is not None)
 
 
 def _telling(each: Sequence[Measured]) -> tuple[Check, ...]:

@@ -3,11 +3,16 @@
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from ctrobust.core.errors import UserError
+from ctrobust.report.fields import Fields
+from ctrobust.report.numbers import percent
 
 SCHEMA = 1
 
@@ -49,6 +54,33 @@ class Check:
 
 
 @dataclass(frozen=True)
+class Slices:
+    """Errors a slice each: its index in the store, whose it is, and {eps: (n,) Σ (x̂ − x)² at the worst δ}."""
+
+    index: tuple[int, ...]
+    patient: tuple[str, ...]
+    worst: Mapping[float, NDArray[np.float64]]
+
+    def at(self, eps: float) -> NDArray[np.float64] | None:
+        """The errors at that size, None where it was not kept."""
+        # Sizes are keys here, written with six digits.
+        close = (errors for size, errors in self.worst.items() if math.isclose(size, eps, rel_tol=1e-5))
+        return next(close, None)
+
+
+@dataclass(frozen=True)
+class Adversary:
+    """Another adversary on the same reconstructor: `eps` as its budget counts, if it has one; `size`: mean ‖δ‖/‖y‖."""
+
+    name: str
+    budget: str
+    eps: float | None
+    rho: float
+    rho_ci95: tuple[float, float] | None
+    size: float | None
+
+
+@dataclass(frozen=True)
 class Measured:
     """One reconstructor under its own attack; `curve` ascends in eps."""
 
@@ -56,6 +88,7 @@ class Measured:
     clean: Clean
     curve: tuple[Point, ...]
     checks: tuple[Check, ...]
+    slices: Slices | None = None
 
     def at(self, eps: float) -> Point | None:
         """The point of that size, None where it was not measured."""
@@ -83,6 +116,40 @@ class Result:
     metrics: Mapping[str, Any]
     data: Mapping[str, Any]
     provenance: Mapping[str, Any]
+    controls: tuple[Measured, ...] = ()
+    adversaries: tuple[Adversary, ...] = ()
+    anatomy: tuple[Mapping[str, Any], ...] = ()
+
+    @property
+    def relative(self) -> bool:
+        """Whether eps is ‖δ‖/‖y‖, as it is unless the attack's budget says another thing."""
+        return self.attack.get("budget", "l2") == "l2" and self.attack.get("relative", True) is not False
+
+    @property
+    def symbol(self) -> str:
+        """What eps is, for the axis and the head of a table."""
+        return "ε = ‖δ‖ / ‖y‖" if self.relative else f"ε ({self.attack.get('ball', 'of another budget')})"
+
+    def written(self, eps: float) -> str:
+        """A size as text: 2 % of ‖y‖, or the plain number of another budget."""
+        return percent(eps) if self.relative else f"ε = {eps:.4g}"
+
+    def sized(self, eps: float) -> str:
+        """The same with its letter."""
+        return f"ε = {percent(eps)}" if self.relative else self.written(eps)
+
+    @property
+    def references(self) -> tuple[Measured, ...]:
+        """All that was not learned: FBP, and the controls; FBP twice where tuning gave it another window."""
+        if self.reference is None:
+            return self.controls
+        first = self.reference
+        others = tuple(
+            replace(control, method=f"{control.method}, tuned") if control.method == first.method else control
+            for control in self.controls
+            if not (control.method == first.method and control.curve == first.curve)
+        )
+        return (first, *others)
 
 
 def same_size(one: float, other: float) -> bool:
@@ -100,7 +167,7 @@ def read_result(path: Path) -> Result:
         raise UserError(
             f"{path}: not readable as JSON ({mistake}); run `ctrobust evaluate {path.parent}` again"
         ) from None
-    whole = _Fields(path, content)
+    whole = Fields(path, content)
     if whole.content.get("schema") != SCHEMA:
         found = whole.content.get("schema")
         raise UserError(
@@ -115,80 +182,109 @@ def read_result(path: Path) -> Result:
         metrics=whole.section("metrics").content if "metrics" in whole.content else {},
         data=whole.section("data").content,
         provenance=whole.section("provenance").content,
+        controls=_controls(whole),
+        adversaries=tuple(map(_adversary, whole.rows("adversaries"))) if whole.holds("adversaries") else (),
+        anatomy=tuple(map(_region, whole.rows("anatomy"))) if whole.holds("anatomy") else (),
     )
 
 
-@dataclass(frozen=True)
-class _Fields:
-    """A mapping of the file that can say which key is not as it should be."""
-
-    path: Path
-    content: Any
-    where: str = ""
-
-    def __post_init__(self) -> None:
-        if not isinstance(self.content, dict):
-            raise self.wrong(self.where.rstrip(".") or "the file", "not a mapping")
-
-    def wrong(self, key: str, what: str) -> UserError:
-        return UserError(f"{self.path}: {key}: {what}; run `ctrobust evaluate {self.path.parent}` again")
-
-    def get(self, key: str) -> Any:
-        if key not in self.content:
-            raise self.wrong(self.where + key, "missing")
-        return self.content[key]
-
-    def section(self, key: str) -> "_Fields":
-        return _Fields(self.path, self.get(key), f"{self.where}{key}.")
-
-    def text(self, key: str) -> str:
-        value = self.get(key)
-        if not isinstance(value, str):
-            raise self.wrong(self.where + key, f"{value!r} is not a text")
-        return value
-
-    def number(self, key: str) -> float:
-        value = self.get(key)
-        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-            raise self.wrong(self.where + key, f"{value!r} is not a finite number")
-        return float(value)
-
-
-def _attack_of(fields: _Fields) -> _Fields:
+def _attack_of(fields: Fields) -> Fields:
     return fields.section("attack") if "attack" in fields.content else fields
 
 
-def _measured(fields: _Fields, attack: _Fields) -> Measured:
-    curve = fields.get("curve")
-    if not isinstance(curve, list) or not curve:
+def _controls(whole: Fields) -> tuple[Measured, ...]:
+    """Under their names; their attack was that of the run unless they say another."""
+    if not whole.holds("controls"):
+        return ()
+    arms = whole.section("controls")
+    sections = [(name, arms.section(name)) for name in arms.content]
+    return tuple(_measured(arm, _attack_of(arm), method=name) for name, arm in sections)
+
+
+def _measured(fields: Fields, attack: Fields, method: str | None = None) -> Measured:
+    if not fields.listed("curve"):
         raise fields.wrong(f"{fields.where}curve", "not a list of at least one row")
-    rows = [_Fields(fields.path, row, f"{fields.where}curve[{i}].") for i, row in enumerate(curve)]
-    checks = attack.section("checks") if attack.content.get("checks") is not None else None
     clean = fields.section("clean")
     return Measured(
-        method=fields.text("method"),
+        method=fields.text("method") if method is None else method,
         clean=Clean(*(clean.number(key) for key in ("psnr_db", "ssim", "rmse_hu", "mse"))),
-        curve=tuple(sorted(map(_point, rows), key=lambda point: point.eps)),
-        checks=() if checks is None else tuple(_check(name, checks.section(name)) for name in checks.content),
+        curve=tuple(sorted(map(_point, fields.rows("curve")), key=lambda point: point.eps)),
+        checks=_checks(attack),
+        slices=_slices(fields.section("slices")) if fields.holds("slices") else None,
     )
 
 
-def _point(row: _Fields) -> Point:
-    interval = row.get("rho_ci95")
-    if interval is not None:
-        if not isinstance(interval, list) or len(interval) != 2:
-            raise row.wrong(f"{row.where}rho_ci95", f"{interval!r} is neither null nor [low, high]")
-        bounds = _Fields(row.path, {"rho_ci95[0]": interval[0], "rho_ci95[1]": interval[1]}, row.where)
-        interval = bounds.number("rho_ci95[0]"), bounds.number("rho_ci95[1]")
+def _point(row: Fields) -> Point:
+    interval = row.interval("rho_ci95")
     eps = row.number("eps")
     if eps < 0:
         raise row.wrong(f"{row.where}eps", f"{eps!r} is negative")
     return Point(eps, row.number("rho"), interval, row.number("random"), row.number("psnr_db"))
 
 
-def _check(name: str, fields: _Fields) -> Check:
+def _checks(attack: Fields) -> tuple[Check, ...]:
+    checks = attack.section("checks") if attack.holds("checks") else None
+    found = () if checks is None else tuple(_check(name, checks.section(name)) for name in checks.content)
+    if attack.content.get("competent") is False and all(check.ok for check in found):
+        return (*found, Check("competent", False, True, False, "the evaluation’s own verdict on its attack"))
+    return found
+
+
+def _check(name: str, fields: Fields) -> Check:
     ok = fields.get("ok")
     if not isinstance(ok, bool):
         raise fields.wrong(f"{fields.where}ok", f"{ok!r} is neither true nor false")
     content = fields.content
     return Check(name, content.get("value"), content.get("limit"), ok, str(content.get("what", "")))
+
+
+def _slices(fields: Fields) -> Slices | None:
+    """None where slices, patients or worst cases are not kept."""
+    if not all(fields.holds(key) for key in ("index", "patient", "worst")):
+        return None
+    index = tuple(int(number) for number in fields.numbers("index"))
+    patient = tuple(map(str, fields.listed("patient")))
+    by_size = fields.section("worst")
+    worst = {_size(by_size, key): by_size.numbers(key) for key in by_size.content}
+    for what, length in (
+        ("patient", len(patient)),
+        *((f"worst[{eps:g}]", len(e)) for eps, e in worst.items()),
+    ):
+        if length != len(index):
+            raise fields.wrong(f"{fields.where}{what}", f"{length} entries, index has {len(index)}")
+    return Slices(index, patient, worst) if index else None
+
+
+def _size(fields: Fields, key: str) -> float:
+    try:
+        return float(key)
+    except ValueError:
+        raise fields.wrong(f"{fields.where}{key}", f"{key!r} is not a size ε") from None
+
+
+def _adversary(row: Fields) -> Adversary:
+    return Adversary(
+        name=row.text("name"),
+        budget=str(row.content.get("budget") or "–"),
+        eps=row.number("eps") if row.holds("eps") else None,
+        rho=row.number("rho"),
+        rho_ci95=row.interval("rho_ci95") if "rho_ci95" in row.content else None,
+        size=row.number("size") if row.holds("size") else None,
+    )
+
+
+def _region(row: Fields) -> Mapping[str, Any]:
+    """A row of `ctrobust.evaluate.anatomy`; what has no pixels has no figure."""
+    if row.holds("hu"):
+        low, high = row.listed("hu")
+        hu = tuple(None if each is None else float(each) for each in (low, high))
+    else:
+        hu = (None, None)
+    parts = {
+        part: {
+            key: row.section(part).number(key) if row.section(part).holds(key) else None
+            for key in ("rmse_hu", "bias_hu", "share")
+        }
+        for part in ("clean", "attacked")
+    }
+    return {"region": row.text("region"), "hu": hu, "pixels": row.number("pixels"), **parts}

@@ -12,7 +12,7 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from numpy.typing import NDArray
 
 from ctrobust.core.units import hu_from_relative
-from ctrobust.report.numbers import MINUS, decibel, listing, percent
+from ctrobust.report.numbers import MINUS, decibel, listing
 from ctrobust.report.runs import Examples, Run
 from ctrobust.report.style import Picture, picture, plain, slug
 
@@ -139,12 +139,32 @@ def _difference_limit(differences: list[Pixels]) -> float:
     return float(np.ceil(reach / step) * step)
 
 
-def _grid(columns: int, shape: tuple[int, ...]) -> tuple[Figure, Panels]:
+def draw_row(
+    name: str, label: str, images: tuple[Pixels, Pixels, Pixels], window: Window, told: str
+) -> Picture:
+    """One slice of one reconstructor in a row: truth, clean, attacked, attacked − truth (HU)."""
+    truth, clean, attacked = images
+    limit = _difference_limit([1000 * (attacked - truth)])
+    figure, panels = _grid(4, truth.shape, rows=1)
+    for axes, image in zip(panels[0], images, strict=False):
+        _show(axes, hu_from_relative(image), window.low, window.high, "gray")
+    _show(panels[0, 3], 1000 * (attacked - truth), -limit, limit, DIFFERENCE)
+    for axes, title in zip(panels[0], ("truth", "clean", "attacked", "attacked − truth"), strict=True):
+        axes.set_title(title)
+    panels[0, 0].set_ylabel(label)
+    before, after = (decibel(psnr_db(image, truth)) for image in (clean, attacked))
+    panels[0, 1].set_xlabel(f"{before} dB")
+    panels[0, 2].set_xlabel(f"{after} dB")
+    panels[0, 3].set_xlabel(f"±{limit:g} HU")
+    return picture(name, figure, f"{told} PSNR falls from {before} to {after} dB.", told, colours=DIFFERENCE)
+
+
+def _grid(columns: int, shape: tuple[int, ...], rows: int = 3) -> tuple[Figure, Panels]:
     side = 2.05 if columns <= 5 else 1.6
-    size = (columns * side + 0.35, 3 * (side * shape[0] / shape[1] + 0.22) + 0.3)
+    size = (columns * side + 0.35, rows * (side * shape[0] / shape[1] + 0.22) + 0.3)
     layout = ConstrainedLayoutEngine(w_pad=0.02, h_pad=0.02, wspace=0.01, hspace=0.01)
     figure = Figure(figsize=size, layout=layout)
-    panels: Panels = figure.subplots(3, columns, squeeze=False)
+    panels: Panels = figure.subplots(rows, columns, squeeze=False)
     for axes in panels.flat:
         axes.set_xticks([])
         axes.set_yticks([])
@@ -187,8 +207,8 @@ def _caption(shown: Shown, window: Window, limit: float) -> str:
     examples, _ = shown.examples(0)
     first = shown.members[0][0].label
     return (
-        f"{shown.title}; ε = {percent(examples.eps)}. Each reconstructor is shown under the perturbation "
-        f"made for it, FBP under the one made for {first}. Grey: {window}. "
+        f"{shown.title}; {shown.members[0][0].result.sized(examples.eps)}. Each reconstructor is "
+        f"shown under the perturbation made for it, FBP under the one made for {first}. Grey: {window}. "
         f"Bottom row: attacked − truth, red too bright, blue too dark, ±{limit:g} HU. "
         "Under each image its PSNR (peak 1) or RMSE."
     )

@@ -12,7 +12,8 @@ from matplotlib.figure import Figure
 from PIL import Image, PngImagePlugin
 
 DPI = 110
-GREY = "#6e6e6e"
+# The controls: nothing was learned, so no colour.
+GREYS = ("#6e6e6e", "#a0a0a0", "#3d3d3d", "#8c7b66")
 ALARM = "#b00020"
 
 # Okabe and Ito's palette without yellow and black, which vanish on white or into the text; then two of Tol's.
@@ -38,6 +39,11 @@ class Picture:
 def colour(index: int) -> str:
     """The colour of the index-th method of a page."""
     return COLOURS[index % len(COLOURS)]
+
+
+def grey(index: int) -> str:
+    """The colour of the index-th control."""
+    return GREYS[index % len(GREYS)]
 
 
 def marker(index: int) -> str:

@@ -4,12 +4,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ctrobust.report.compare import all_sizes, baseline, comparable, hues, references
-from ctrobust.report.numbers import decibel, error, general, percent, times
+from ctrobust.report.compare import all_sizes, baseline, comparable, everyone, hues, references
+from ctrobust.report.numbers import decibel, error, general, times
 from ctrobust.report.replicates import flattened
 from ctrobust.report.result import Measured, Point
 from ctrobust.report.runs import Run
-from ctrobust.report.style import GREY
+from ctrobust.report.style import grey
 
 RECIPE_SECTIONS = ("method", "seed", "scan", "network", "train", "threat")
 
@@ -54,7 +54,7 @@ class SettingRow:
 
 def sizes_of(runs: Sequence[Run]) -> list[str]:
     """The heads of the table's columns."""
-    return [percent(eps) for eps in all_sizes(runs)]
+    return [runs[0].result.written(eps) for eps in all_sizes(runs)]
 
 
 def result_blocks(runs: Sequence[Run]) -> list[Block]:
@@ -67,7 +67,8 @@ def result_blocks(runs: Sequence[Run]) -> list[Block]:
         )
         ratio = () if set_against is None else (_ratio(run.result.learned, set_against, base, sizes),)
         blocks.append(_block(run.label, hue, run.result.learned, sizes, ratio))
-    return blocks + [_block(name, GREY, measured, sizes, ()) for name, measured in references(runs)]
+    controls = enumerate(references(runs))
+    return blocks + [_block(name, grey(i), measured, sizes, ()) for i, (name, measured) in controls]
 
 
 def interval_note(runs: Sequence[Run]) -> str:
@@ -81,11 +82,9 @@ def interval_note(runs: Sequence[Run]) -> str:
 
 def check_rows(runs: Sequence[Run]) -> list[CheckRow]:
     """Every check of every attack."""
-    everyone = [(run.label, run.result.learned) for run in runs]
-    everyone += references(runs)
     return [
         CheckRow(label, check.title, short(check.value), short(check.limit), check.ok, check.what)
-        for label, measured in everyone
+        for label, _, measured in everyone(runs)
         for check in measured.checks
     ]
 

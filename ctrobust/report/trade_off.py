@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullLocator
 
 from ctrobust.report.compare import all_sizes, hues
-from ctrobust.report.numbers import decibel, error, listing, percent
+from ctrobust.report.numbers import decibel, error, listing
 from ctrobust.report.runs import Run
 from ctrobust.report.style import Picture, marker, picture, plain
 
@@ -87,7 +87,7 @@ def _abscissa(axes: Axes, runs: Sequence[Run], eps: float) -> None:
         axes.xaxis.set_major_locator(LogLocator(subs=(1, 1.5, 2, 3, 5, 7)))
         axes.xaxis.set_minor_locator(NullLocator())
     axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
-    axes.set_xlabel(f"worst-case error ρ̂ at ε = {percent(eps)}, Σ (x̂ − x)²; less is more robust")
+    axes.set_xlabel(f"worst-case error ρ̂ at {runs[0].result.written(eps)}, Σ (x̂ − x)²; less is more robust")
 
 
 def _rho_at(eps: float) -> Reading:
@@ -116,11 +116,13 @@ def _alt(runs: Sequence[Run], eps: float) -> str:
         for run in runs
         if (point := run.result.learned.at(eps))
     ]
-    return f"Scatter plot of clean PSNR against the worst-case error at {percent(eps)}: {listing(parts)}."
+    size = runs[0].result.written(eps)
+    return f"Scatter plot of clean PSNR against the worst-case error at {size}: {listing(parts)}."
 
 
 def _caption(runs: Sequence[Run], eps: float) -> str:
-    text = f"Quality without a perturbation against mean squared error per image under the worst of {percent(eps)}. "
+    size = runs[0].result.written(eps)
+    text = f"Quality without a perturbation against mean squared error per image under the worst of {size}. "
     if any(run.singles for run in runs):
         text += (
             "Small: runs that differ in seed and split alone; large: their mean, with the standard deviation over "

@@ -24,13 +24,27 @@ def run(tmp_path: Path) -> Path:
         ("evaluate=3", "only evaluate.* can be given"),
         ("steps=3", "did you mean evaluate.steps?"),
         ("threat.eps=0.1", "did you mean evaluate.eps?"),
-        ("train.lr=0.1", "known: evaluate.eps, evaluate.steps"),
+        ("train.lr=0.1", "known: evaluate.eps, evaluate.budget"),
         ("evaluate.steps", "give key=value"),
+        ("evaluate.controls=[fbp,net]", "evaluate.controls.1 is 'net'"),
+        ("evaluate.adversaries=[transfer]", "needs evaluate.transfer_from"),
+        ("evaluate.budget=linf", "give yours by --eps"),
+        ("evaluate.relative=false", "give yours by --eps"),
     ],
 )
 def test_only_the_attack_can_be_changed(run: Path, override: str, said: str, capsys) -> None:
     assert main(["evaluate", str(run), override]) == 2
     assert said in capsys.readouterr().err
+
+
+def test_whitened_needs_a_dose(run: Path, capsys) -> None:
+    assert main(["evaluate", str(run), "evaluate.budget=whitened", "--eps", "0,3"]) == 2
+    assert "give scan.photons" in capsys.readouterr().err
+
+
+def test_a_reconstructor_of_ones_own_keeps_off_the_runs_result(run: Path, capsys) -> None:
+    assert main(["evaluate", str(run), "--f", "own:make"]) == 2
+    assert "give --out RESULT.json too" in capsys.readouterr().err
 
 
 def test_two_results_never_share_their_examples(run: Path, tmp_path: Path, capsys) -> None:

@@ -67,7 +67,14 @@ def test_nothing_of_the_data_is_in_it(store: Path, trained: Path, parcels: tuple
 
 def test_no_part_of_a_result_is_forgotten_or_handed_over_unseen(trained: Path) -> None:
     """Who adds one decides whether it may leave the house."""
-    assert set(json.loads((trained / "result.json").read_text())) == set(HANDED_OVER)
+    assert set(json.loads((trained / "result.json").read_text())) == {*HANDED_OVER, "slices"}
+
+
+def test_nothing_is_told_of_a_slice_by_itself(trained: Path, parcels: tuple[Path, Path]) -> None:
+    told, handed = ((run / "result.json").read_text() for run in (trained, parcels[0]))
+    for key in ('"slices"', '"worst"'):
+        assert key in told
+        assert key not in handed
 
 
 def test_the_zip_holds_the_same_and_is_made_the_same_again(

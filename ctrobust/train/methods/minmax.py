@@ -12,9 +12,9 @@ from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from ctrobust.core.seeds import derive_seed
-from ctrobust.networks.perturber import PerturberPerGroup, SinogramPerturber
-from ctrobust.recipes.schema import Recipe, ThreatRecipe
+from ctrobust.recipes.schema import Recipe
 from ctrobust.reconstruct import LearnedReconstructor
+from ctrobust.reconstruct.load import build_perturber
 from ctrobust.threat.ascent import error_and_gradient
 from ctrobust.train.methods.method import Adversarial, Figures, held
 from ctrobust.train.objectives import hinges, squared_errors
@@ -49,7 +49,7 @@ class MinMax(Adversarial):
     def __init__(self, recipe: Recipe, fabric: Fabric) -> None:
         super().__init__(recipe, fabric)
         self._threat, self._lambda_2 = recipe.threat, recipe.threat.lambda_2
-        self._raw = make_perturber(recipe.threat)
+        self._raw = build_perturber(recipe.threat)
         self._G, self._optimizer = fabric.setup(self._raw, _optimizer(self._raw, recipe))
         self._newborn = {name: value.clone() for name, value in self._raw.state_dict().items()}
 
@@ -143,20 +143,6 @@ class MinMax(Adversarial):
         self._raw.load_state_dict(state["perturber"])
         self._optimizer.load_state_dict(state["optimizer"])
         self._lambda_2 = state["lambda_2"]
-
-
-def make_perturber(threat: ThreatRecipe) -> nn.Module:
-    """G as a recipe has it, with fresh weights."""
-    parts = [
-        SinogramPerturber(
-            threat.base_channels,
-            threat.levels,
-            scale=threat.eps if threat.relative else 0.02,
-            hints=int(threat.sees == "gradient"),
-        )
-        for _ in range(threat.groups)
-    ]
-    return parts[0] if len(parts) == 1 else PerturberPerGroup(parts)
 
 
 def _optimizer(perturber: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:

@@ -1,0 +1,166 @@
+"""The other adversaries: each by its name, at the one radius that is shown, beside the ascent that makes the curve."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields, is_dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from ctrobust.core.errors import UserError
+from ctrobust.evaluate.budgets import shown_radius
+from ctrobust.evaluate.selection import parts
+from ctrobust.evaluate.sharing import share_out
+from ctrobust.evaluate.statistics import clustered_interval
+from ctrobust.experiment import Experiment
+from ctrobust.networks.checkpoint import load_checkpoint, weights_sha256
+from ctrobust.reconstruct import LearnedReconstructor, load
+from ctrobust.reconstruct.load import build_perturber
+from ctrobust.threat import ADVERSARIES, Adversary, ProjectedGradientAscent, WorstOf
+from ctrobust.threat.ascent import Reconstructor, evaluating, exact_arithmetic, squared_error
+from ctrobust.threat.budget import relative_norms
+from ctrobust.threat.confined import detector_range
+from ctrobust.threat.faults import DeadChannels, ScannerFault
+from ctrobust.threat.generator import trained
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
+
+
+class Harm(NamedTuple):
+    """Of one batch, (B,) each: ‖f(y + δ) − x‖², and ‖δ‖/‖y‖."""
+
+    errors: NDArray[np.float64]
+    sizes: NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Opponent:
+    """An adversary against f, with what a result tells of it beyond its settings."""
+
+    name: str
+    adversary: Adversary
+    f: Reconstructor
+    experiment: Experiment
+    about: Mapping[str, Any]
+
+    def __call__(self, indices: Sequence[int]) -> Harm:
+        """One batch, by its slices in the store; a universal perturbation is found for the whole of it."""
+        y, x = self.experiment.pair(indices)
+        delta, size = self.adversary(self.f, y, x), self.experiment.recipe.evaluate.batch_size
+        with evaluating(self.f), exact_arithmetic(), torch.no_grad():
+            pairs = zip(torch.split(y + delta, size), torch.split(x, size), strict=True)
+            errors = torch.cat([squared_error(self.f, *pair) for pair in pairs])
+        return Harm(errors.double().cpu().numpy(), relative_norms(delta, y).cpu().numpy())
+
+    def pieces(self, chosen: Sequence[int]) -> list[Sequence[int]]:
+        """What it works on: batches, or for the universal one all slices at once."""
+        whole = self.name == "universal"
+        return parts(chosen, len(chosen) if whole else self.experiment.recipe.evaluate.batch_size)
+
+    def row(self, found: Sequence[Harm], patients: Sequence[str]) -> dict[str, Any]:
+        """What result.json holds; a scanner fault is held by the box in its settings, and has no budget and eps."""
+        errors = np.concatenate([each.errors for each in found])
+        interval = clustered_interval(errors, patients)
+        recipe, held = self.experiment.recipe, not isinstance(self.adversary, ScannerFault | DeadChannels)
+        return {
+            "name": self.name,
+            "budget": recipe.evaluate.budget if held else "box",
+            "eps": shown_radius(recipe) if held else None,
+            "rho": float(errors.mean()),
+            "rho_ci95": None if interval is None else list(interval),
+            "size": float(np.concatenate([each.sizes for each in found]).mean()),
+            "settings": plain_settings(self.adversary) | dict(self.about),
+            "worst": errors.tolist(),
+        }
+
+
+def oppose(
+    others: Sequence[Opponent], chosen: Sequence[int], fabric: "Fabric | None" = None
+) -> list[dict[str, Any]]:
+    """Their rows; the pieces of all are shared out together."""
+    if not others:
+        return []
+    work = [(other, piece) for other in others for piece in other.pieces(chosen)]
+    found = share_out([partial(other, piece) for other, piece in work], "other adversaries", fabric)
+    patients = [others[0].experiment.store.patients[index] for index in chosen]
+    return [
+        other.row([harm for (owner, _), harm in zip(work, found, strict=True) if owner is other], patients)
+        for other in others
+    ]
+
+
+def opponents(
+    f: Reconstructor, experiment: Experiment, attack: ProjectedGradientAscent, run: Path
+) -> list[Opponent]:
+    """The recipe's, in its order, in the budget of `attack`. run: the folder whose trained G is the generator.
+
+    Raises UserError on a generator where the run has no G, and on a surrogate that takes other sinograms.
+    """
+    return [_opponent(name, f, experiment, attack, run) for name in experiment.recipe.evaluate.adversaries]
+
+
+def _opponent(
+    name: str, f: Reconstructor, experiment: Experiment, attack: ProjectedGradientAscent, run: Path
+) -> Opponent:
+    A, about, needs = experiment.projector, dict[str, Any](), dict[str, Any]()
+    if name == "generator":
+        adversary = _generator(experiment, attack, run)
+        return Opponent(name, adversary, f, experiment, {"training": experiment.recipe.method})
+    if name == "transfer":
+        surrogate = _surrogate(experiment)
+        needs["surrogate"] = surrogate
+        about["surrogate_weights_sha256"] = weights_sha256(surrogate.network)
+    elif name == "local":
+        needs["onto"] = detector_range(A.sinogram_shape[1])
+        about["detector"] = "middle quarter"
+    elif name == "image" or isinstance(ADVERSARIES[name](attack), ScannerFault):
+        needs["A"] = A
+    return Opponent(name, ADVERSARIES[name](attack, **needs), f, experiment, about)
+
+
+def _generator(experiment: Experiment, attack: ProjectedGradientAscent, run: Path) -> Adversary:
+    path = run / "checkpoints" / "best"
+    if not path.exists():
+        raise UserError(
+            f"{path}: missing, and with it the trained G; leave generator out of evaluate.adversaries"
+        )
+    threat = experiment.recipe.threat
+    G = build_perturber(threat).to(experiment.projector.device).eval()
+    return trained(
+        G,
+        load_checkpoint(path).get("adversary", {}),
+        attack.budget,
+        sees=threat.sees,
+        applications=threat.applications,
+    )
+
+
+def _surrogate(experiment: Experiment) -> LearnedReconstructor:
+    source = experiment.recipe.evaluate.transfer_from
+    assert source is not None, "the schema asks for it"
+    surrogate = load(source, device=experiment.projector.device)
+    if surrogate.projector.geometry != experiment.projector.geometry:
+        raise UserError(
+            f"evaluate.transfer_from {source}: its scan is another than this run's (views, pixel size or detector); "
+            "give a run whose scan.* and data.size are the same"
+        )
+    return surrogate
+
+
+def plain_settings(adversary: object) -> dict[str, Any]:
+    """Its numbers and words, and those of what it is made of, but for the budget's, which stand beside it."""
+    if isinstance(adversary, WorstOf):
+        parts = list(adversary.adversaries.values())
+        return plain_settings(parts[0]) | {"worst_of": len(parts)}
+    found: dict[str, Any] = {}
+    for field in fields(adversary) if is_dataclass(adversary) else ():
+        value = getattr(adversary, field.name)
+        if isinstance(value, bool | int | float | str):
+            found[field.name] = value
+        else:
+            found |= plain_settings(value)
+    return {key: value for key, value in found.items() if key not in ("eps", "relative")}

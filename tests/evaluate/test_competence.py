@@ -1,0 +1,127 @@
+"""What is wrong on purpose is caught: each check by a setting that only it, or it first, must not let pass."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from ctrobust.core.geometry import ParallelBeam
+from ctrobust.evaluate.competence import attack_checks, competent, exactness
+from ctrobust.operators import Projector
+from ctrobust.reconstruct import FilteredBackProjection
+from ctrobust.threat import L2Ball, Linf, ProjectedGradientAscent, Whitened
+from ctrobust.threat.budget import Budget
+
+Data = tuple[Projector, Tensor, Tensor]
+GOOD = ProjectedGradientAscent(L2Ball(0.05), steps=20, restarts=1)
+
+
+@pytest.fixture
+def data() -> Data:
+    A = Projector(ParallelBeam(16, 9, pixel_mm=10.0), "matrix")
+    x = torch.rand(2, 1, 16, 16, generator=torch.Generator().manual_seed(0))
+    return A, A(x), x
+
+
+def failed(checks: dict[str, dict[str, Any]]) -> set[str]:
+    assert competent(checks) == all(check["ok"] for check in checks.values())
+    return {name for name, check in checks.items() if not check["ok"]}
+
+
+@pytest.mark.parametrize(
+    "budget", [L2Ball(0.05), L2Ball(20.0, relative=False), Linf(0.01), Whitened(10.0, 1e5)]
+)
+def test_a_good_attack_passes(data: Data, budget: Budget) -> None:
+    A, y, x = data
+    checks = attack_checks(
+        FilteredBackProjection(A, "hann"), A, y, x, ProjectedGradientAscent(budget, steps=40, restarts=1)
+    )
+    assert not failed(checks)
+    # The exact worst case in a box is not known.
+    assert ("exact" in checks) == (not isinstance(budget, Linf))
+
+
+def test_two_steps_are_too_few(data: Data) -> None:
+    A, y, x = data
+    checks = attack_checks(
+        FilteredBackProjection(A), A, y, x, ProjectedGradientAscent(L2Ball(0.05), steps=2, restarts=1)
+    )
+    assert {"convergence", "second", "exact"} <= failed(checks)
+    assert not competent(checks)
+
+
+def wrong(A: Projector, monkeypatch: pytest.MonkeyPatch, change: Callable[[Tensor], Tensor]) -> None:
+    exact = A._backend.adjoint
+    monkeypatch.setattr(A._backend, "adjoint", lambda y: change(exact(y)))
+
+
+def test_a_sign_flipped_in_the_adjoint_is_caught(data: Data, monkeypatch: pytest.MonkeyPatch) -> None:
+    A, y, x = data
+    wrong(A, monkeypatch, torch.neg)
+    assert {"adjoint", "gradient", "exact"} <= failed(attack_checks(FilteredBackProjection(A), A, y, x, GOOD))
+
+
+def test_an_unmatched_operator_is_caught(data: Data, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A back-projector that interpolates otherwise, as those of GPUs do; even one that claims to be matched."""
+    A, y, x = data
+    wrong(A, monkeypatch, lambda image: 0.9 * image + 0.1 * image.roll(1, -1))
+    checks = attack_checks(FilteredBackProjection(A), A, y, x, GOOD)
+    assert {"adjoint", "exact"} <= failed(checks)
+    assert "not its transpose" in checks["exact"]["what"]
+
+
+class Rugged:
+    """FBP whose error has a hill beside a far higher one: which is climbed depends on the start."""
+
+    def __init__(self, A: Projector, y: Tensor) -> None:
+        self.fbp, self.y = FilteredBackProjection(A), y
+        self.way = torch.randn(y.shape, generator=torch.Generator().manual_seed(5))
+
+    def __call__(self, y: Tensor) -> Tensor:
+        image = self.fbp(y)
+        along = ((y - self.y) * self.way).flatten(1).sum(1)
+        far = (along / self.y.norm() / self.way.norm() / 0.02).clamp(-1, 1)
+        return image + 0.5 * (far * torch.where(far > 0, 2.0, 1.0))[:, None, None, None]
+
+
+def test_an_attack_that_depends_on_its_start_is_caught(data: Data) -> None:
+    A, y, x = data
+    found = [
+        attack_checks(
+            Rugged(A, y),
+            A,
+            y,
+            x,
+            ProjectedGradientAscent(L2Ball(0.05), steps=10, restarts=1, seed=seed, allow_unmatched=True),
+        )
+        for seed in range(4)
+    ]
+    assert any("restarts" in failed(checks) for checks in found)
+
+
+def test_a_gradient_that_lies_is_caught(data: Data) -> None:
+    """f's gradient is masked: defence by obscurity."""
+    A, y, x = data
+
+    def f(y: Tensor) -> Tensor:
+        image = A.fbp(y)
+        return image.detach() + 0.3 * (image - image.detach()) * (torch.arange(16) % 2)
+
+    assert "gradient" in failed(
+        attack_checks(
+            f, A, y, x, ProjectedGradientAscent(L2Ball(0.05), steps=20, restarts=1, allow_unmatched=True)
+        )
+    )
+
+
+@pytest.mark.parametrize(("size", "views"), [(16, 9), (32, 12), (64, 18)])
+@pytest.mark.parametrize("eps", [0.002, 0.02, 0.1])
+def test_ninety_nine_percent_of_the_exact_increase(size: int, views: int, eps: float) -> None:
+    A = Projector(ParallelBeam(size, views, pixel_mm=160 / size))
+    x = torch.rand(1, 1, size, size, generator=torch.Generator().manual_seed(0))
+    check = exactness(A, A(x), x, ProjectedGradientAscent(L2Ball(eps), steps=60, restarts=2))
+    assert check is not None
+    assert check["ok"], check
+    assert check["value"] > -1e-4, "above the exact maximum by more than rounding"
