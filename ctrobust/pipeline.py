@@ -34,7 +34,7 @@ class IngestOptions:
 
     dry_run: read and check everything, write nothing. take_burned_in: take slices whose header says that a name may
     stand in the pixels. refuse_…: whole series that are not even stacks; by default they are taken, and said to be.
-    workers: threads that read and decode; the store does not depend on how many.
+    workers: threads that read, decode and compress; the store does not depend on how many.
     """
 
     size: int | None = None
@@ -66,7 +66,7 @@ def ingest_to_store(
 
     Where `out` is a store already, what is new is added at its end and its own slices stay as they are; the store is
     as before or complete, never in between. pseudonyms: by default with the user's own key. Holds one slice at a time,
-    or two for each of several workers. Raises UserError on a wrong argument, NothingTakenError where no slice is left.
+    or four for each of several workers. Raises UserError on a wrong argument, NothingTakenError where no slice is left.
     """
     _check(options)
     pseudonyms = pseudonyms or Pseudonyms.from_file()
@@ -96,7 +96,13 @@ def ingest_to_store(
         for _ in records:
             pass
     elif first is not None:
-        write_store(out, chain([first], records), onto=out if before else None, key_id=pseudonyms.key_id)
+        write_store(
+            out,
+            chain([first], records),
+            onto=out if before else None,
+            key_id=pseudonyms.key_id,
+            workers=options.workers,
+        )
     if not options.dry_run:
         write_report(out, refused, geometry)
     return IngestReport(tuple(taken), tuple(refused), present, geometry)

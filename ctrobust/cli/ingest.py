@@ -51,7 +51,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         type=int,
         metavar="N",
         default=min(MOST_WORKERS, os.cpu_count() or 1),
-        help="threads that read and decode (default: %(default)s); the store is the same for any number",
+        help="threads that read, decode and compress (default: %(default)s); the store is the same for any number",
     )
     parser.add_argument("--log", type=Path, metavar="FILE", help="what became of every file, by its path")
     parser.add_argument(

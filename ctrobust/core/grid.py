@@ -18,19 +18,29 @@ def regrid(
     """
     if image.shape == size and np.allclose(pixel_mm, new_pixel_mm, rtol=1e-9):
         return image
-    rows, columns = (
-        _overlap(old, old_mm, new, new_mm)
-        for old, old_mm, new, new_mm in zip(image.shape, pixel_mm, size, new_pixel_mm, strict=True)
-    )
     above = image.astype(np.float64) - outside
-    return (rows @ above @ columns.T + outside).astype(np.float32)
+    for old_mm, new, new_mm in zip(pixel_mm, size, new_pixel_mm, strict=True):
+        # Down the rows, turned, down the columns, turned back.
+        above = np.ascontiguousarray(_averaged(above, old_mm, new, new_mm).T)
+    return (above + outside).astype(np.float32)
 
 
-def _overlap(old: int, old_mm: float, new: int, new_mm: float) -> NDArray[np.float64]:
-    """(new, old) matrix: the share of each new pixel's length that lies in each old pixel."""
-    old_edges = (np.arange(old + 1) - old / 2) * old_mm
-    new_edges = (np.arange(new + 1) - new / 2) * new_mm
-    low = np.maximum(new_edges[:-1, None], old_edges[None, :-1])
-    high = np.minimum(new_edges[1:, None], old_edges[None, 1:])
-    share: NDArray[np.float64] = np.maximum(high - low, 0) / new_mm
-    return share
+def _averaged(image: NDArray[np.float64], old_mm: float, new: int, new_mm: float) -> NDArray[np.float64]:
+    """(old, n) into (new, n): each new row the sum of the few old ones it lies in, by the share of it in each."""
+    old = len(image)
+    edges = np.arange(old + 1) * old_mm
+    new_edges = (np.arange(new + 1) - new / 2) * new_mm + old / 2 * old_mm
+    low, high = new_edges[:-1], new_edges[1:]
+    first = np.clip(np.floor(low / old_mm), 0, old - 1).astype(np.intp)
+    last = np.clip(np.ceil(high / old_mm), 0, old).astype(np.intp)
+    averaged = np.zeros((new, image.shape[1]))
+    some = np.empty_like(averaged)
+    for step in range((last - first).max(initial=0)):
+        place = np.minimum(first + step, old - 1)
+        share = np.minimum(high, edges[place + 1]) - np.maximum(low, edges[place])
+        share[first + step >= last] = 0
+        # In place: new memory for each step would take longer than the sums.
+        np.take(image, place, axis=0, out=some, mode="clip")
+        some *= np.maximum(share, 0)[:, None] / new_mm
+        averaged += some
+    return averaged

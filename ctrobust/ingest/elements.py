@@ -1,15 +1,54 @@
 """Values out of a header: text, numbers, or a refusal that names the element."""
 
 import math
+from functools import cache
 from typing import Any, Protocol
 
+from pydicom import Dataset
+from pydicom.datadict import dictionary_VR, tag_for_keyword
+from pydicom.dataelem import RawDataElement
+from pydicom.tag import BaseTag
+
 from ctrobust.ingest.refusal import RefusalError
+
+TEXT = frozenset({"CS", "DS", "IS", "LO", "SH", "UI"})
+ESCAPE = b"\x1b"
 
 
 class Elements(Protocol):
     """A data set, or one frame of it: whatever answers a keyword with a value or None."""
 
     def get(self, keyword: str, /) -> Any: ...
+
+
+class Header:
+    """A data set whose plain values are read as they stand: numbers as text, several as a tuple of text.
+
+    pydicom makes an object of each value, looks it over and warns: that took more than reading the file.
+    """
+
+    def __init__(self, dataset: Dataset) -> None:
+        self._dataset = dataset
+
+    def get(self, keyword: str, /) -> Any:
+        tag, vr = _known(keyword)
+        raw = self._dataset.get_item(tag)
+        if isinstance(raw, RawDataElement) and raw.value is not None:
+            vr = raw.VR or vr
+            if vr == "US" and len(raw.value) == 2:
+                return int.from_bytes(raw.value, "little" if raw.is_little_endian else "big")
+            # ASCII is the same in every character set, as long as none is switched to on the way.
+            if vr in TEXT and raw.value.isascii() and ESCAPE not in raw.value:
+                values = raw.value.decode("ascii").strip(" \0").split("\\")
+                return tuple(values) if len(values) > 1 else values[0]
+        return None if raw is None else self._dataset.get(keyword)
+
+
+@cache
+def _known(keyword: str) -> tuple[BaseTag, str]:
+    """The tag and the VR of an element by its name."""
+    tag = BaseTag(tag_for_keyword(keyword) or 0)
+    return tag, dictionary_VR(tag)
 
 
 def text(elements: Elements, keyword: str) -> str:

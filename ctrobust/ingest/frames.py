@@ -49,21 +49,21 @@ class Frame:
         return None
 
 
-def frames_of(dataset: Dataset, count: int) -> Sequence[Elements]:
+def frames_of(header: Elements, count: int) -> Sequence[Elements]:
     """The frames of a file in their order, `count` being what it declares; a plain slice is its own frame.
 
     Raises RefusalError where the frames are not described one by one, which leaves their places unknown.
     """
-    groups = dataset.get("PerFrameFunctionalGroupsSequence")
-    if count == 1 and not groups and text(dataset, "SOPClassUID") not in ENHANCED:
-        return (dataset,)
+    groups = header.get("PerFrameFunctionalGroupsSequence")
+    if count == 1 and not groups and text(header, "SOPClassUID") not in ENHANCED:
+        return (header,)
     if not groups:
         raise RefusalError("several frames without a position for each")
     if len(groups) != count:
         raise RefusalError("NumberOfFrames is not the number of frames described")
-    shared = dataset.get("SharedFunctionalGroupsSequence")
+    shared = header.get("SharedFunctionalGroupsSequence")
     common = _macros(shared[0]) if shared else ()
-    return [Frame((*_macros(group), *common, dataset)) for group in groups]
+    return [Frame((*_macros(group), *common, header)) for group in groups]
 
 
 def _macros(group: Dataset) -> tuple[Dataset, ...]:

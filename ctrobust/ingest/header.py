@@ -101,12 +101,12 @@ def read_headers(source: Source) -> list[SliceHeader | Refused]:
 
 
 def _described(file: DicomFile, source: Source, stamp: Stamp, sha256: str) -> Iterator[SliceHeader | Refused]:
-    check_object(file.dataset, text(file.dataset.file_meta, "MediaStorageSOPClassUID"))
+    check_object(file)
     if "SharedFunctionalGroupsSequence" not in file.dataset:
-        check_image_type(file.dataset)
+        check_image_type(file.header)
     layout = read_layout(file)
-    names = identity(file.dataset, sha256)
-    frames = frames_of(file.dataset, layout.frames)
+    names = identity(file.header, sha256)
+    frames = frames_of(file.header, layout.frames)
     for number, frame in enumerate(frames):
         try:
             with refusing("damaged DICOM"):

@@ -35,7 +35,7 @@ def read_rescale(elements: Elements, layout: Layout) -> Rescale:
 
 
 def hounsfield(frame: bytes, layout: Layout, rescale: Rescale) -> NDArray[np.float32]:
-    """(rows, columns) HU = slope·stored + intercept in float64, rounded once to float32.
+    """(rows, columns) HU = slope·stored + intercept as in float64, rounded once to float32.
 
     frame: as `read_frame` read it. Padding, and whatever is below −1024, reads −1024: scanners write −2000 and the
     like outside the circle. Raises RefusalError where the pixels cannot be decoded. Source: DICOM PS3.3 C.11.1,
@@ -44,7 +44,7 @@ def hounsfield(frame: bytes, layout: Layout, rescale: Rescale) -> NDArray[np.flo
     every_bit = stored_pixels(frame, layout)
     with refusing("the pixels cannot be rescaled"), np.errstate(over="ignore"):
         image_hu = np.empty(every_bit.shape, np.float32)
-        room = np.empty((ROWS, layout.columns))
+        room = np.empty((ROWS, layout.columns), _arithmetic(layout, rescale))
         for start in range(0, layout.rows, ROWS):
             some = slice(start, start + ROWS)
             _rescaled(every_bit[some], layout, rescale, room, image_hu[some])
@@ -53,15 +53,22 @@ def hounsfield(frame: bytes, layout: Layout, rescale: Rescale) -> NDArray[np.flo
         return image_hu
 
 
+def _arithmetic(layout: Layout, rescale: Rescale) -> type[np.floating]:
+    """float64, or float32 at twice its pace where whole numbers make nothing but whole numbers that it holds too."""
+    largest = abs(rescale.slope) * 2**layout.bits_allocated + abs(rescale.intercept)
+    whole_numbers = rescale.slope.is_integer() and rescale.intercept.is_integer()
+    return np.float32 if whole_numbers and largest <= 2**24 else np.float64
+
+
 def _rescaled(
     every_bit: Stored,
     layout: Layout,
     rescale: Rescale,
-    room: NDArray[np.float64],
+    room: NDArray[np.floating],
     image_hu: NDArray[np.float32],
 ) -> None:
     stored = used_bits(every_bit, layout)
-    hu = np.multiply(stored, rescale.slope, out=room[: len(stored)])
+    hu = np.multiply(stored, rescale.slope, out=room[: len(stored)], dtype=room.dtype)
     hu += rescale.intercept
     if rescale.padding is not None:
         # Scanners put padding into the bits above BitsStored too.

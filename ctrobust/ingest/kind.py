@@ -1,6 +1,5 @@
 """Which files hold slices: axial CT, as scanned; everything else is set aside with its reason."""
 
-from pydicom import Dataset
 from pydicom.uid import (
     CTImageStorage,
     EnhancedCTImageStorage,
@@ -10,7 +9,7 @@ from pydicom.uid import (
 )
 
 from ctrobust.ingest.elements import Elements, text, words
-from ctrobust.ingest.opening import VIEW_ANGLE
+from ctrobust.ingest.opening import VIEW_ANGLE, DicomFile
 from ctrobust.ingest.refusal import RefusalError
 
 CT_OBJECTS = ("", CTImageStorage, EnhancedCTImageStorage, LegacyConvertedEnhancedCTImageStorage)
@@ -66,22 +65,22 @@ DERIVED_SLICES = {"AXIAL", "VOLUME"}
 """A derived image is a slice where its ImageType says so: one compressed with loss, say, or denoised."""
 
 
-def check_object(dataset: Dataset, media_class: str) -> None:
-    """Raise RefusalError unless the file is a CT image. media_class: MediaStorageSOPClassUID of its meta header."""
-    if media_class == MediaStorageDirectoryStorage:
+def check_object(file: DicomFile) -> None:
+    """Raise RefusalError unless the file is a CT image."""
+    if text(file.dataset.file_meta, "MediaStorageSOPClassUID") == MediaStorageDirectoryStorage:
         raise RefusalError("DICOMDIR: an index of files, not a slice")
-    modality = text(dataset, "Modality")
+    modality = text(file.header, "Modality")
     if modality != "CT":
         other = f" but {OTHERS[modality]}" if modality in OTHERS else ""
         raise RefusalError(f"not CT{other}", f"Modality {modality}" if modality else "no Modality")
-    if VIEW_ANGLE in dataset:
+    if VIEW_ANGLE in file.dataset:
         raise RefusalError(
             "projections, not an image: DICOM-CT-PD is not reconstructed here; name the folders of images alone"
         )
-    sop_class = text(dataset, "SOPClassUID")
+    sop_class = text(file.header, "SOPClassUID")
     if sop_class == RawDataStorage:
         raise RefusalError("raw data of a scanner, not an image: only the scanner's maker can read them")
-    if sop_class.startswith("1.2.840.10008.5.1.4.1.1.7") or text(dataset, "ConversionType"):
+    if sop_class.startswith("1.2.840.10008.5.1.4.1.1.7") or text(file.header, "ConversionType"):
         raise RefusalError("secondary capture, not a slice")
     if sop_class.startswith("1.2.840.10008.5.1.4.1.1.88"):
         raise RefusalError(f"not CT but {OTHERS['SR']}")

@@ -56,7 +56,7 @@ def read_layout(file: DicomFile) -> Layout:
     """The layout of a file's pixels; raises RefusalError where they are absent, impossible or not greyscale,
     where no decoder is installed for them, or where fewer bytes are there than the header declares.
     """
-    header = file.dataset
+    header = file.header
     if file.pixels_at is None or not all(header.get(name) for name in ("Rows", "Columns", "BitsAllocated")):
         raise RefusalError("no pixels")
     # MONOCHROME1 is about display alone (low values white): the way from stored value to HU is the same.
@@ -67,12 +67,12 @@ def read_layout(file: DicomFile) -> Layout:
     layout = Layout(
         rows=whole(header, "Rows"),
         columns=whole(header, "Columns"),
-        frames=whole(header, "NumberOfFrames") if header.get("NumberOfFrames") else 1,
+        frames=(header.get("NumberOfFrames") and whole(header, "NumberOfFrames")) or 1,
         bits_allocated=whole(header, "BitsAllocated"),
         bits_stored=whole(header, "BitsStored"),
         signed=whole(header, "PixelRepresentation") == 1,
         photometric=photometric,
-        syntax=header.file_meta.TransferSyntaxUID,
+        syntax=file.dataset.file_meta.TransferSyntaxUID,
         pixels_at=file.pixels_at,
         body_at=file.body_at,
         offsets=(offsets[0], offsets[1]) if all(offsets) else None,

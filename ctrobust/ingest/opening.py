@@ -2,6 +2,7 @@
 
 import os
 from dataclasses import dataclass
+from functools import cached_property
 from struct import unpack
 from typing import BinaryIO
 
@@ -18,6 +19,7 @@ from pydicom.uid import (
     ImplicitVRLittleEndian,
 )
 
+from ctrobust.ingest.elements import Header
 from ctrobust.ingest.refusal import RefusalError, refusing
 from ctrobust.ingest.spool import inflate, spool
 
@@ -94,6 +96,11 @@ class DicomFile:
     pixels_at: int | None
     pixel_bytes: int
     body_at: int | None
+
+    @cached_property
+    def header(self) -> Header:
+        """Its values, one by one."""
+        return Header(self.dataset)
 
 
 def open_dicom(stream: BinaryIO) -> DicomFile:

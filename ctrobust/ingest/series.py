@@ -7,7 +7,7 @@ from functools import cached_property
 
 import numpy as np
 
-from ctrobust.ingest.ahead import ahead
+from ctrobust.core.ahead import ahead
 from ctrobust.ingest.archives import Source
 from ctrobust.ingest.grouping import Group, grouped
 from ctrobust.ingest.header import SliceHeader, read_headers

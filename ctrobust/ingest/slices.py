@@ -9,8 +9,8 @@ from typing import BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
+from ctrobust.core.ahead import ahead
 from ctrobust.core.records import SliceRecord
-from ctrobust.ingest.ahead import ahead
 from ctrobust.ingest.archives import Source, Stamp, open_source, stamp_of
 from ctrobust.ingest.canvas import Canvas, canvas_for, check_size
 from ctrobust.ingest.duplicates import Duplicates, Picture, picture_of

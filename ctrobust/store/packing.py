@@ -18,8 +18,12 @@ FILTERS = (h5py.h5z.FILTER_SHUFFLE, h5py.h5z.FILTER_DEFLATE)
 
 def pack(image_hu: NDArray[np.float32]) -> bytes:
     """What HDF5's shuffle and gzip would make of an image: all first bytes, then all second, …, compressed."""
-    in_bytes = np.ascontiguousarray(image_hu, dtype="<f4").view(np.uint8).reshape(-1, 4)
-    return bytes(isal_zlib.compress(np.ascontiguousarray(in_bytes.T), 1))
+    words = np.ascontiguousarray(image_hu, dtype="<f4").view("<u4").ravel()
+    planes = np.empty((4, words.size), np.uint8)
+    for number, plane in enumerate(planes):
+        # Shifted and cut off: 0.16 ms a slice of 512x512, where copying every fourth byte takes 0.29.
+        np.right_shift(words, 8 * number, out=plane, casting="unsafe")
+    return isal_zlib.compress(planes, 1)
 
 
 def unpack(chunk: bytes, shape: tuple[int, int]) -> NDArray[np.float32]:

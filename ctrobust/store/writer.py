@@ -9,6 +9,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+from ctrobust.core.ahead import ahead
 from ctrobust.core.errors import UserError
 from ctrobust.core.files import replacing
 from ctrobust.core.records import SliceRecord
@@ -23,13 +24,19 @@ Described = list[tuple[str, str, float, tuple[float, float], str]]
 
 
 def write_store(
-    path: Path, records: Iterable[SliceRecord], *, onto: Path | None = None, key_id: str = ""
+    path: Path,
+    records: Iterable[SliceRecord],
+    *,
+    onto: Path | None = None,
+    key_id: str = "",
+    workers: int = 1,
 ) -> int:
     """Write a store beside `path` and move it into place once complete; returns the number of slices.
 
     onto: a store to begin with, whose slices keep their places; `path` itself to add to it. key_id: which key the
-    pseudonyms are of. Holds one image at a time. Raises ValueError where there is no record, or one that a store cannot
-    hold (another shape or dtype than the first, not finite, below −1024); UserError where the disk refuses.
+    pseudonyms are of. workers: threads that compress; the bytes do not depend on it. Holds one image at a time, and two
+    for each of several workers. Raises ValueError where there is no record, or one that a store cannot hold (another
+    shape or dtype than the first, not finite, below −1024); UserError where the disk refuses.
     """
     try:
         with replacing(path) as part:
@@ -40,21 +47,23 @@ def write_store(
                 store.attrs[schema.CREATED_BY_ATTRIBUTE] = schema.CREATED_BY
                 if key_id:
                     store.attrs[schema.KEY_ID_ATTRIBUTE] = key_id
-                return _write_slices(store, records)
+                return _write_slices(store, records, workers)
     except OSError as error:
         raise UserError(
             f"{path}: the store cannot be written ({error.strerror or error}); check the folder and the disk"
         ) from error
 
 
-def _write_slices(store: Any, records: Iterable[SliceRecord]) -> int:
+def _write_slices(store: Any, records: Iterable[SliceRecord], workers: int) -> int:
     images, described = store.get(schema.IMAGE), _described(store)
-    for index, record in enumerate(records, len(described)):
+    shape = images.shape[1:] if images is not None else ()
+    for index, (record, chunk) in enumerate(ahead(_packed, records, workers), len(described)):
         if images is None:
-            images = _image_dataset(store, record.image_hu)
-        _check(record, images.shape[1:])
-        images.resize(index + 1, axis=0)
-        images.id.write_direct_chunk((index, 0, 0), pack(record.image_hu))
+            images, shape = _image_dataset(store, record.image_hu), record.image_hu.shape
+        _check_shape(record.image_hu, shape)
+        # By its id: `resize` makes and drops objects in whose callbacks a signal's exception would be lost.
+        images.id.set_extent((index + 1, *shape))
+        images.id.write_direct_chunk((index, 0, 0), chunk)
         described.append(
             (record.patient, record.series, record.position_mm, record.pixel_mm, record.source_sha256)
         )
@@ -88,9 +97,14 @@ def _image_dataset(store: Any, first: NDArray[np.float32]) -> Any:
     )
 
 
-def _check(record: SliceRecord, shape: tuple[int, ...]) -> None:
+def _packed(record: SliceRecord) -> tuple[SliceRecord, bytes]:
+    """What may be done in a thread of its own."""
     image_hu = record.image_hu
-    if image_hu.ndim != 2 or image_hu.shape != shape or image_hu.dtype != np.float32:
-        raise ValueError(f"image_hu: {image_hu.dtype} {image_hu.shape} found, float32 {shape} needed")
     if not (np.isfinite(image_hu).all() and image_hu.min() >= PADDING_HU):
         raise ValueError(f"image_hu: values that are not finite, or below {PADDING_HU:g} HU")
+    return record, pack(image_hu)
+
+
+def _check_shape(image_hu: NDArray[np.float32], shape: tuple[int, ...]) -> None:
+    if image_hu.ndim != 2 or image_hu.shape != shape or image_hu.dtype != np.float32:
+        raise ValueError(f"image_hu: {image_hu.dtype} {image_hu.shape} found, float32 {shape} needed")

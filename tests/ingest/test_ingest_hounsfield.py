@@ -5,6 +5,8 @@ from io import BytesIO
 import numpy as np
 import pytest
 from dicom_files import content_of, ct
+from hypothesis import given
+from hypothesis import strategies as st
 from pydicom.pixels.processing import apply_rescale
 
 from ctrobust.ingest.hounsfield import hounsfield as hounsfield_of
@@ -36,6 +38,18 @@ def test_hu_is_pydicoms_own_arithmetic_rounded_once(slope, intercept, kind, disp
     image_hu = hounsfield(dataset)
     assert image_hu.dtype == np.float32
     np.testing.assert_array_equal(image_hu, np.maximum(exact, -1024).astype(np.float32))
+
+
+@given(
+    st.integers(-4000, 4000).filter(bool),
+    st.one_of(st.integers(-(2**25), 2**25), st.integers(-2048, 0)),
+    st.sampled_from([np.int16, np.uint16]),
+)
+def test_whole_numbers_are_rounded_once_too(slope, intercept, kind):
+    stored = np.arange(2**16).astype(kind).reshape(256, 256)
+    expected = stored.astype(np.float64) * slope + intercept
+    found = hounsfield(ct(stored, RescaleSlope=slope, RescaleIntercept=intercept))
+    np.testing.assert_array_equal(found, np.maximum(expected, -1024).astype(np.float32))
 
 
 @pytest.mark.parametrize(

@@ -14,8 +14,8 @@ from pydicom.pixels.decoders.base import get_decoder
 from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian
 
 from ctrobust.cli.main import main
+from ctrobust.core.ahead import ahead
 from ctrobust.ingest import Pseudonyms, Refused, opening, read_slices, scan
-from ctrobust.ingest.ahead import ahead
 from ctrobust.ingest.layout import Layout
 from ctrobust.ingest.pixels import stored_pixels, used_bits
 from ctrobust.ingest.refusal import RefusalError, refusing

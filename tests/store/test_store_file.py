@@ -47,6 +47,14 @@ def test_the_file_is_the_contracts(tmp_path, slices):
         assert file.attrs["created_by"] == f"ctrobust {__version__}"
 
 
+def test_the_bytes_do_not_depend_on_the_workers(tmp_path, slices):
+    written = []
+    for workers in (1, 2, 5):
+        write_store(tmp_path / "a.h5", slices("aabbccdde"), workers=workers)
+        written.append((tmp_path / "a.h5").read_bytes())
+    assert written[0] == written[1] == written[2]
+
+
 def test_two_writes_give_the_same_bytes(tmp_path, slices):
     write_store(tmp_path / "a.h5", slices("aabb"))
     time.sleep(1.1)  # HDF5 counts its times in seconds
