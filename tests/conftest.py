@@ -1,6 +1,7 @@
 """What every room's tests share: the data beside the repository, and a configuration folder of their own."""
 
 import os
+import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -12,6 +13,9 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ["CUDA_VISIBLE_DEVICES"] = ""
 # Triton's kernels are run step by step on the CPU. Read when a kernel is defined.
 os.environ["TRITON_INTERPRET"] = "1"
+
+# A job in the background inherits a Ctrl-C that is ignored.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 
