@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from ctrobust.report.compare import baseline, comparable, everyone, shared_sizes
 from ctrobust.report.comparisons import comparisons, lead
 from ctrobust.report.numbers import decibel, error, fold, listing, times
+from ctrobust.report.replicates import are_folds
 from ctrobust.report.result import Measured, same_size
 from ctrobust.report.runs import Run
 
@@ -79,14 +80,26 @@ def remarks(runs: Sequence[Run]) -> list[str]:
 
 
 def _replicates(runs: Sequence[Run]) -> list[str]:
-    pooled = [run for run in runs if run.singles]
-    if not pooled:
-        return []
-    counts = sorted({len(run.singles) for run in pooled})
+    """Seeds and folds, each said as what they are."""
+    folded = [run for run in runs if run.singles and are_folds(run.singles)]
     return [
-        f"The figures of {listing([run.label for run in pooled])} are means over {listing(list(map(str, counts)))} "
-        "runs each that differ in seed and split alone; slices and training are shown of the first."
+        sentence
+        for pooled, how in (
+            (
+                [run for run in runs if run.singles and run not in folded],
+                "means over {} runs each that differ in seed",
+            ),
+            (folded, "over all slices of {} folds, each slice judged by a run whose split kept it apart"),
+        )
+        if pooled
+        for sentence in [_pooled(pooled, how)]
     ]
+
+
+def _pooled(runs: Sequence[Run], how: str) -> str:
+    counts = listing([str(count) for count in sorted({len(run.singles) for run in runs})])
+    names = listing([run.label for run in runs])
+    return f"The figures of {names} are {how.format(counts)}; slices and training are shown of the first."
 
 
 def _on_what(run: Run) -> str:

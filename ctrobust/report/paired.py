@@ -104,6 +104,13 @@ def interval(values: Array, patients: Sequence[object]) -> Interval:
     return Interval(mean, mean - half, mean + half, p)
 
 
+def interval_of_mean(values: Array, patients: Sequence[object]) -> tuple[float, float] | None:
+    """The same alone; None with fewer than 6 patients."""
+    if len(set(map(str, patients))) < FEWEST_PATIENTS:
+        return None
+    return interval(values, patients).both
+
+
 def corrected(comparisons: Sequence[Paired]) -> list[Paired]:
     """With p_holm over all that have a p, whose number is the multiplicity.
 

@@ -1,4 +1,7 @@
-"""Runs that differ in seed and split alone: one line of the page, by their mean."""
+"""Runs that differ in seed and split alone: one line of the page, by their mean.
+
+Folds that leave patients out judge every patient once: their slices together are one evaluation, with its interval.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
@@ -8,7 +11,8 @@ from typing import Any
 import numpy as np
 
 from ctrobust.report.numbers import general
-from ctrobust.report.result import Check, Clean, Measured, Point, Result, Slices
+from ctrobust.report.paired import interval_of_mean
+from ctrobust.report.result import Adversary, Check, Clean, Measured, Point, Result, Slices
 from ctrobust.report.runs import Run
 
 # Where a file lies is no setting; that it is another one is seen by its hash.
@@ -74,18 +78,65 @@ def _labels(groups: Sequence[Sequence[Run]], settings: Sequence[Mapping[str, Any
 def _mean(group: Sequence[Run], label: str) -> Run:
     results = [run.result for run in group]
     references = [result.reference for result in results if result.reference is not None]
+    learned, folded = _mean_measured([result.learned for result in results]), are_folds(group)
     merged = Result(
-        learned=_mean_measured([result.learned for result in results]),
+        learned=learned,
         reference=_mean_measured(references) if len(references) == len(group) else None,
         attack=results[0].attack,
         metrics=results[0].metrics,
-        data=_merged([result.data for result in results]),
+        data=_merged([result.data for result in results]) | _whole(learned.slices, folded),
         provenance=results[0].provenance,
         controls=_mean_controls(results),
-        # Of one of them: as far as its own table goes, with its intervals.
-        adversaries=results[0].adversaries,
+        # Of one of them, as far as its own table goes, with its intervals; of folds all slices together.
+        adversaries=_over_folds(results) if folded else results[0].adversaries,
     )
     return replace(group[0], label=label, result=merged, singles=tuple(group))
+
+
+def are_folds(group: Sequence[Run]) -> bool:
+    """Whether they judged different slices, and all of them by the slice: then they are pooled by slices."""
+    judged = [run.result.learned.slices for run in group]
+    return _differ([slices for slices in judged if slices is not None]) and None not in judged
+
+
+def _differ(each: Sequence[Slices]) -> bool:
+    return len({tuple(zip(one.index, one.patient, strict=True)) for one in each}) > 1
+
+
+def _whole(slices: Slices | None, folded: bool) -> dict[str, int]:
+    """Of folds: how much they judged together."""
+    if slices is None or not folded:
+        return {}
+    return {"n_slices": len(slices.index), "n_patients": len(set(slices.patient))}
+
+
+def _over_folds(results: Sequence[Result]) -> tuple[Adversary, ...]:
+    """Every adversary that all have with an error for each slice: the mean over all slices."""
+    rows = [{row.name: row for row in result.adversaries} for result in results]
+    patients = [result.learned.slices.patient for result in results if result.learned.slices]
+    owners = [owner for part in patients for owner in part]
+    found = []
+    for name, first in rows[0].items():
+        same = [one[name] for one in rows if name in one]
+        if [len(row.worst) for row in same] != [len(part) for part in patients]:
+            continue
+        errors = np.concatenate([row.worst for row in same])
+        sizes = [row.size for row in same]
+        size = (
+            None
+            if None in sizes
+            else _weighted([s for s in sizes if s is not None], list(map(len, patients)))
+        )
+        found.append(
+            replace(
+                first,
+                rho=float(errors.mean()),
+                rho_ci95=interval_of_mean(errors, owners),
+                size=size,
+                worst=errors,
+            )
+        )
+    return tuple(found)
 
 
 def _mean_controls(results: Sequence[Result]) -> tuple[Measured, ...]:
@@ -99,15 +150,28 @@ def _mean_controls(results: Sequence[Result]) -> tuple[Measured, ...]:
 
 
 def _mean_measured(each: Sequence[Measured]) -> Measured:
-    """Without intervals: those over patients are not those over runs."""
+    """Seeds without intervals: those over patients are not those over runs. Folds count by their slices."""
+    slices = _mean_slices([one.slices for one in each])
+    folded = slices is not None and _differ([one.slices for one in each if one.slices])
+    weights = [len(one.slices.index) if folded and one.slices else 1 for one in each]
     points = [[one.at(point.eps) for one in each] for point in each[0].curve]
     return Measured(
         method=each[0].method,
-        clean=Clean(*(fmean(getattr(one.clean, field.name) for one in each) for field in fields(Clean))),
-        curve=tuple(_mean_point([point for point in row if point]) for row in points if all(row)),
+        clean=Clean(
+            *(_weighted([getattr(one.clean, field.name) for one in each], weights) for field in fields(Clean))
+        ),
+        curve=tuple(
+            _mean_point([point for point in row if point], weights, slices if folded else None)
+            for row in points
+            if all(row)
+        ),
         checks=_telling(each),
-        slices=_mean_slices([one.slices for one in each]),
+        slices=slices,
     )
+
+
+def _weighted(values: Sequence[float], weights: Sequence[int]) -> float:
+    return fmean(values, weights)
 
 
 def _mean_slices(each: Sequence[Slices | None]) -> Slices | None:
@@ -144,11 +208,15 @@ def _margin(check: Check) -> float:
     return abs(value - limit) if check.ok else -abs(value - limit)
 
 
-def _mean_point(row: Sequence[Point]) -> Point:
+def _mean_point(row: Sequence[Point], weights: Sequence[int], slices: Slices | None) -> Point:
+    """slices: of all folds together, for the interval over their patients."""
     rho, random, psnr_db = (
-        fmean(getattr(point, name) for point in row) for name in ("rho", "random", "psnr_db")
+        _weighted([getattr(point, name) for point in row], weights) for name in ("rho", "random", "psnr_db")
     )
-    return Point(row[0].eps, rho, None, random, psnr_db)
+    errors = None if slices is None else slices.at(row[0].eps)
+    if slices is None or errors is None:
+        return Point(row[0].eps, rho, None, random, psnr_db)
+    return Point(row[0].eps, float(errors.mean()), interval_of_mean(errors, slices.patient), random, psnr_db)
 
 
 def _merged(each: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

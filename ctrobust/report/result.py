@@ -3,7 +3,7 @@
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -70,7 +70,10 @@ class Slices:
 
 @dataclass(frozen=True)
 class Adversary:
-    """Another adversary on the same reconstructor: `eps` as its budget counts, if it has one; `size`: mean ‖δ‖/‖y‖."""
+    """Another adversary on the same reconstructor: `eps` as its budget counts, if it has one; `size`: mean ‖δ‖/‖y‖.
+
+    worst: (n,) Σ (x̂ − x)² of every slice, empty where it was not kept.
+    """
 
     name: str
     budget: str
@@ -78,6 +81,7 @@ class Adversary:
     rho: float
     rho_ci95: tuple[float, float] | None
     size: float | None
+    worst: NDArray[np.float64] = field(default_factory=lambda: np.empty(0))
 
 
 @dataclass(frozen=True)
@@ -270,6 +274,7 @@ def _adversary(row: Fields) -> Adversary:
         rho=row.number("rho"),
         rho_ci95=row.interval("rho_ci95") if "rho_ci95" in row.content else None,
         size=row.number("size") if row.holds("size") else None,
+        worst=row.numbers("worst") if row.holds("worst") else np.empty(0),
     )
 
 

@@ -2,10 +2,13 @@
 
 from statistics import fmean, stdev
 
+import numpy as np
 import pytest
 
+from ctrobust.evaluate.statistics import clustered_interval
 from ctrobust.report import findings, write_report
 from ctrobust.report.compare import hues, warnings
+from ctrobust.report.comparisons import comparisons
 from ctrobust.report.replicates import pool
 from ctrobust.report.runs import find_runs, read_runs
 from ctrobust.report.trade_off import draw_trade_off, spread_rows
@@ -133,3 +136,62 @@ def test_the_trade_off_says_its_numbers(seeds, make_run):
     assert "pgd at 29.4 dB and 65.0" in picture.alt
     assert "standard deviation" in picture.caption
     assert "standard deviation" not in draw_trade_off(read(*(run.folder for run in seeds[:3])), 0.02).caption
+
+
+def fold(number, factor=1.0, adversary=True):
+    """The part of nine slices, of six patients, that this fold judges: 2, 3 and 4 of them."""
+
+    def change(result, recipe):
+        one(0, split=f"fold-{number}")(result, recipe)
+        places = ([0, 1], [2, 3, 4], [5, 6, 7, 8])[number]
+        worst = [factor * (100.0 + 10 * place) for place in places]
+        owners = [f"P{place % 6}" for place in places]
+        result["slices"] = {
+            "index": places,
+            "patient": owners,
+            "worst": {f"{row['eps']:g}": worst for row in result["curve"]},
+        }
+        result["data"].update(n_slices=len(places), n_patients=len(set(owners)))
+        for row in result["curve"]:
+            row.update(rho=sum(worst) / len(worst), random=float(number), rho_ci95=None)
+        if adversary:
+            row = {"name": "adam", "budget": "l2", "eps": 0.02, "rho": 0.0, "rho_ci95": None}
+            result["adversaries"] = [row | {"size": 0.01 * (1 + number), "worst": worst}]
+
+    return change
+
+
+def test_folds_count_by_their_slices_and_have_an_interval_over_all_patients(make_run):
+    runs = [make_run("erm", fold(number), name=f"fold-{number}") for number in range(3)]
+    (erm,) = pool(read(*runs))
+    errors = np.array([100.0 + 10 * place for place in range(9)])
+    point = erm.result.learned.at(0.02)
+    assert point.rho == pytest.approx(errors.mean())
+    assert point.random == pytest.approx((2 * 0 + 3 * 1 + 4 * 2) / 9)
+    assert point.rho_ci95 == pytest.approx(clustered_interval(errors, [place % 6 for place in range(9)]))
+    assert erm.result.data["n_slices"] == 9
+    assert erm.result.data["n_patients"] == 6
+    (adam,) = erm.result.adversaries
+    assert (adam.rho, adam.rho_ci95) == (pytest.approx(errors.mean()), pytest.approx(point.rho_ci95))
+    assert adam.size == pytest.approx((2 * 0.01 + 3 * 0.02 + 4 * 0.03) / 9)
+    assert any("over all slices of 3 folds" in sentence for sentence in findings.remarks([erm]))
+
+
+def test_folds_of_two_methods_are_compared_slice_by_slice(make_run):
+    runs = [
+        make_run(method, fold(number, factor), name=f"{method}-{number}")
+        for method, factor in (("erm", 1.0), ("minmax", 0.5))
+        for number in range(3)
+    ]
+    (row,) = (
+        row for row in comparisons(pool(read(*runs)), 0.02) if row.label == "minmax" and row.eps == 0.02
+    )
+    assert (row.found.slices, row.found.patients) == (9, 6)
+    assert row.found.ratio == pytest.approx(0.5)
+    assert row.verdict == "smaller error"
+
+
+def test_an_adversary_that_one_fold_lacks_is_left_out(make_run):
+    runs = [make_run("erm", fold(number, adversary=number > 0), name=f"fold-{number}") for number in range(3)]
+    (erm,) = pool(read(*runs))
+    assert erm.result.adversaries == ()
