@@ -114,8 +114,9 @@ class ThreatRecipe:
     """The adversary met in training.
 
     eps: of ‖y‖ (relative), or in mm of water; it grows from 0 over the share `ramp` of the steps. weight: λ₁.
-    minmax: ball, sees, applications, further, turns, fresh as in `ctrobust.train.methods.minmax`; lambda_2: of the
-    hinge, raised while G leaves the ball; steps_per_update: steps of G for one of f; the last four are G's own.
+    minmax: ball, sees, applications, first_look, further, turns, fresh as in `ctrobust.train.methods.minmax`;
+    lambda_2: of the hinge, raised while G leaves the ball; steps_per_update: steps of G for one of f; the last four
+    are G's own.
     pgd: ascent_steps. universal: steps_per_update steps of universal_step. groups: of samples that share one G or δ.
     """
 
@@ -127,6 +128,7 @@ class ThreatRecipe:
     lambda_2: Positive = 1.0e6
     sees: Literal["sinogram", "gradient"] = "sinogram"
     applications: Count = 1
+    first_look: Literal["random", "last"] = "random"
     further: bool = False
     turns: Literal["alternate", "together"] = "alternate"
     steps_per_update: Count = 1
@@ -145,6 +147,8 @@ class ThreatRecipe:
             raise ValueError("turns=together goes with ball=project, steps_per_update=1 and fresh=false")
         if self.further and (self.turns == "together" or self.ball == "hinge"):
             raise ValueError("further=true goes with turns=alternate and ball=project")
+        if self.first_look == "last" and (self.sees == "sinogram" or self.ball == "hinge"):
+            raise ValueError("first_look=last goes with sees=gradient and ball=project")
         if self.fresh and self.steps_per_update < 2:
             raise ValueError(
                 "fresh=true goes with steps_per_update of 2 or more: G has to learn before f meets it"

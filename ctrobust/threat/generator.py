@@ -24,6 +24,7 @@ class Generator:
 
     sees    sinogram: G(y). gradient: G is also shown ĝ, the direction of ascent at a tenth of a random perturbation,
             and corrects it, δ = ĝ + G(y, ĝ), `applications` times, each at the δ of the one before.
+    first   (N, 1, views, bins): where the first ĝ is taken instead, scaled to the ball, the i-th sample at i mod N
     G trains f and is no measure of it: its error is a lower bound, and usually a loose one.
     """
 
@@ -32,19 +33,26 @@ class Generator:
     sees: Sees = "sinogram"
     applications: int = 1
     seed: int = 0
+    first: Tensor | None = None
 
     @torch.no_grad()
     def __call__(self, f: Reconstructor, y: Tensor, x: Tensor, start: Tensor | None = None) -> Tensor:
         with evaluating(f), evaluating(self.G), exact_arithmetic():
             if self.sees == "sinogram":
                 return self.budget.rescale(self.G(y), y)
-            delta = FIRST_LOOK * self.budget.random(y, derive_seed(self.seed, "hint"))
+            delta = self._first_look(y)
             seen = torch.zeros_like(y)
             for application in range(self.applications):
                 climb = self.budget.rescale(error_and_gradient(f, y, x, delta)[1], y)
                 seen = self.budget.rescale(delta + climb, y) if application else climb
                 delta = self.budget.rescale(seen + self.G(y, seen), y)
             return delta
+
+    def _first_look(self, y: Tensor) -> Tensor:
+        if self.first is None:
+            return FIRST_LOOK * self.budget.random(y, derive_seed(self.seed, "hint"))
+        places = torch.arange(len(y), device=y.device) % len(self.first)
+        return self.budget.rescale(self.first.to(y)[places], y)
 
     def with_eps(self, eps: float) -> "Generator":
         """The same G in a budget of another size."""
@@ -66,7 +74,9 @@ def trained(
         raise UserError(
             "adversary: the checkpoint's G has other layers than the recipe's; was it edited?"
         ) from None
-    parts = getattr(G, "parts", None)
+    parts, first = getattr(G, "parts", None), state.get("last")
     if parts is None:
-        return Generator(budget, G, sees, applications)
-    return WorstOf({f"G {i}": Generator(budget, part, sees, applications) for i, part in enumerate(parts)})
+        return Generator(budget, G, sees, applications, first=first)
+    return WorstOf(
+        {f"G {i}": Generator(budget, part, sees, applications, first=first) for i, part in enumerate(parts)}
+    )

@@ -31,7 +31,12 @@ VARIANTS = {
     "G sees y": ["method=minmax"],
     "G under the hinge": ["method=minmax", "threat.ball=hinge", "threat.steps_per_update=2"],
     "G sees the gradient twice": ["method=minmax", "threat.sees=gradient", "threat.applications=2"],
-    "G taken further": ["method=minmax", "threat.sees=gradient", "threat.further=true"],
+    "G from the last δ": [
+        "method=minmax",
+        "threat.sees=gradient",
+        "threat.first_look=last",
+        "threat.further=true",
+    ],
     "G together with f": ["method=minmax", "threat.sees=gradient", "threat.turns=together"],
     "G a group": ["method=minmax", "threat.groups=3"],
     "G anew": ["method=minmax", "threat.fresh=true", "threat.optimizer=sgd", "threat.steps_per_update=2"],

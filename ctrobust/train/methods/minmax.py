@@ -35,6 +35,8 @@ class MinMax(Adversarial):
     sees     sinogram: G(y) (the paper's).
              gradient: G is also shown ĝ, the ascent direction of the loss at a small random perturbation, and
              corrects it: δ = ĝ + G(y, ĝ) (ours). applications: how often, each at the δ of the one before.
+    first_look  last: ĝ is taken not there but at a δ that f met at the step before, on another sample (ours). What
+             spoils one slice is near what spoils the next; and f learns a place that stays the same.
     turns    alternate: G ascends `steps_per_update` times on f as it is, then f descends, at the last δ that G
              was judged by: to ask G once more, after its step, would cost a pass.
              together: G ascends on the gradient of f's own descent, which saves a pass through f.
@@ -51,6 +53,7 @@ class MinMax(Adversarial):
         self._threat, self._lambda_2 = recipe.threat, recipe.threat.lambda_2
         self._raw = build_perturber(recipe.threat)
         self._G, self._optimizer = fabric.setup(self._raw, _optimizer(self._raw, recipe))
+        self._last: Tensor | None = None
         self._newborn = {name: value.clone() for name, value in self._raw.state_dict().items()}
 
     def begin(self, step: int, steps: int) -> None:
@@ -64,8 +67,12 @@ class MinMax(Adversarial):
         with held(f):
             seen = self._look(f, y, x, samples)
             if self._threat.turns == "together":
-                return self._perturbation(self._G, y, seen, samples), {}
-            return [self._ascend(f, y, x, samples, seen) for _ in range(self._threat.steps_per_update)][-1]
+                delta, figures = self._perturbation(self._G, y, seen, samples), Figures()
+            else:
+                for _ in range(self._threat.steps_per_update):
+                    delta, figures = self._ascend(f, y, x, samples, seen)
+        self._remember(delta.detach(), samples)
+        return delta, figures
 
     def propose(self, f: nn.Module, y: Tensor, x: Tensor, samples: Tensor) -> Tensor:
         with held(f), torch.no_grad():
@@ -118,16 +125,28 @@ class MinMax(Adversarial):
         return self.budget.rescale(proposal, y) if self._threat.ball == "project" else proposal
 
     def _look(self, f: nn.Module, y: Tensor, x: Tensor, samples: Tensor) -> Tensor | None:
-        """ĝ on the sphere: the loss gradient where a small random perturbation has switched the null directions on."""
+        """ĝ on the sphere: the loss gradient where another perturbation has switched the null directions on."""
         if self._threat.sees == "sinogram":
             return None
-        at = FIRST_LOOK * self.budget.random(y, derive_seed(self.recipe.seed, "hint", self.step))
+        if self._last is None:
+            at = FIRST_LOOK * self.budget.random(y, derive_seed(self.recipe.seed, "hint", self.step))
+        else:
+            at = self.budget.rescale(self._last[samples.to(y.device) % len(self._last)], y)
         seen = self._ascent_direction(f, y, x, at)
         for _ in range(self._threat.applications - 1):
             with torch.no_grad():
                 at = self._perturbation(self._raw, y, seen, samples)
             seen = self.budget.rescale(at + self._ascent_direction(f, y, x, at), y)
         return seen
+
+    def _remember(self, delta: Tensor, samples: Tensor) -> None:
+        """δ of all processes in the order of their samples: the same however many there are."""
+        if self._threat.first_look == "last":
+            order = self._everyone(samples).argsort(stable=True)
+            self._last = self._everyone(delta)[order.to(delta.device)]
+
+    def _everyone(self, values: Tensor) -> Tensor:
+        return torch.as_tensor(self.fabric.all_gather(values)).reshape(-1, *values.shape[1:])
 
     def _ascent_direction(self, f: nn.Module, y: Tensor, x: Tensor, at: Tensor) -> Tensor:
         return self.budget.rescale(error_and_gradient(lambda y: self.mixed(f, y), y, x, at)[1], y)
@@ -137,12 +156,14 @@ class MinMax(Adversarial):
             "perturber": self._raw.state_dict(),
             "optimizer": self._optimizer.state_dict(),
             "lambda_2": self._lambda_2,
+            **({} if self._last is None else {"last": self._last}),
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self._raw.load_state_dict(state["perturber"])
         self._optimizer.load_state_dict(state["optimizer"])
         self._lambda_2 = state["lambda_2"]
+        self._last = state["last"].to(self.fabric.device) if "last" in state else None
 
 
 def _optimizer(perturber: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
