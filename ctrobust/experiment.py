@@ -10,12 +10,15 @@ from torch import Tensor
 from ctrobust.core.errors import UserError
 from ctrobust.core.records import Split
 from ctrobust.core.seeds import derive_seed
-from ctrobust.operators import Projector
 from ctrobust.operators.measurement import measure
+from ctrobust.pictures import open_pictures
 from ctrobust.pipeline import embedded_store
 from ctrobust.recipes import Recipe
+from ctrobust.recipes.schema import DataRecipe
+from ctrobust.reconstruct.learned import Operator
 from ctrobust.reconstruct.load import build_projector
 from ctrobust.store.dataset import SliceDataset, common_pixel_mm, require_pixel_mm
+from ctrobust.store.pictures import PictureDataset, PictureStore
 from ctrobust.store.reader import Store
 from ctrobust.store.split import make_split, read_split
 
@@ -25,13 +28,21 @@ class Experiment:
     """A resolved recipe with what it names: training and evaluation take their batches from here."""
 
     recipe: Recipe
-    store: Store
+    store: Store | PictureStore
     split: Split
-    projector: Projector
+    projector: Operator
 
-    def slices(self, indices: Sequence[int]) -> SliceDataset:
-        """x of these slices of the store, on the run's grid."""
-        pixel_mm = self.projector.geometry.pixel_mm
+    @property
+    def in_hu(self) -> bool:
+        """Whether x is of a CT slice, x = 1 + HU/1000; else of a picture in [0, 1]."""
+        return isinstance(self.store, Store)
+
+    def slices(self, indices: Sequence[int]) -> SliceDataset | PictureDataset:
+        """x of these slices or pictures of the store, on the run's grid."""
+        if isinstance(self.store, PictureStore):
+            return PictureDataset(self.store, indices)
+        pixel_mm = self.recipe.scan.pixel_mm
+        assert pixel_mm is not None, "a resolved recipe has it"
         return SliceDataset(self.store, indices, size=self.recipe.data.size, pixel_mm=pixel_mm)
 
     def measure(self, x: Tensor, indices: Sequence[int]) -> Tensor:
@@ -63,14 +74,10 @@ def open_experiment(recipe: Recipe, *, split: Path | None = None, device: str = 
             f"data.size {recipe.data.size} is too small for network.levels {recipe.network.levels}, which halves it "
             f"{recipe.network.levels - 1} times; give fewer levels or a larger size"
         )
-    store = Store(Path(recipe.data.store)) if recipe.data.store else embedded_store()
+    store = open_source(recipe.data)
     path = split or (Path(recipe.data.split) if recipe.data.split else None)
     parts = read_split(path, store) if path else _default_split(recipe, store)
-    size, crop = recipe.data.size, recipe.data.crop
-    pixel_mm = recipe.scan.pixel_mm or common_pixel_mm(store, parts.train, size, crop=crop)
-    if not recipe.data.resample:
-        require_pixel_mm(store, parts.train + parts.val + parts.eval, size, pixel_mm, crop=crop)
-    recipe = replace(recipe, scan=replace(recipe.scan, pixel_mm=pixel_mm))
+    recipe = replace(recipe, scan=replace(recipe.scan, pixel_mm=_pixel_mm(recipe, store, parts)))
     projector = build_projector(recipe, device)
     if not (projector.matched or recipe.evaluate.allow_unmatched):
         raise UserError(
@@ -80,8 +87,32 @@ def open_experiment(recipe: Recipe, *, split: Path | None = None, device: str = 
     return Experiment(recipe, store, parts, projector)
 
 
-def _default_split(recipe: Recipe, store: Store) -> Split:
+def open_source(data: DataRecipe) -> Store | PictureStore:
+    """The slices or pictures that a recipe names. Raises UserError where they are not there, or are something else."""
+    if data.pictures is None:
+        return Store(Path(data.store)) if data.store else embedded_store()
+    if data.store is None:
+        raise UserError(
+            f"data.pictures is {data.pictures}, none of which is embedded; give its folder by --data"
+        )
+    return open_pictures(data.pictures, Path(data.store), data.size)
+
+
+def _pixel_mm(recipe: Recipe, store: Store | PictureStore, parts: Split) -> float:
+    """The recipe's, or the store's; pixels of pictures have no size, and count as 1 mm."""
+    if isinstance(store, PictureStore):
+        return recipe.scan.pixel_mm or 1.0
+    size, crop = recipe.data.size, recipe.data.crop
+    pixel_mm = recipe.scan.pixel_mm or common_pixel_mm(store, parts.train, size, crop=crop)
+    if not recipe.data.resample:
+        require_pixel_mm(store, parts.train + parts.val + parts.eval, size, pixel_mm, crop=crop)
+    return pixel_mm
+
+
+def _default_split(recipe: Recipe, store: Store | PictureStore) -> Split:
     data = recipe.data
+    if isinstance(store, PictureStore):
+        return store.published_split()
     return make_split(
         store,
         by="patient",

@@ -31,6 +31,7 @@ HANDED_OVER = (
     "controls",
     "adversaries",
     "anatomy",
+    "examinations",
     "attack",
     "metrics",
     "data",

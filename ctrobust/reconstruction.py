@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import torch
@@ -28,6 +29,7 @@ from ctrobust.export import (
 )
 from ctrobust.ingest import Refused
 from ctrobust.networks.checkpoint import weights_sha256
+from ctrobust.operators import Projector
 from ctrobust.recipes import Recipe, read_recipe
 from ctrobust.reconstruct import LearnedReconstructor, load
 from ctrobust.reconstruct.load import run_folder
@@ -53,7 +55,7 @@ class Run:
     @property
     def pixel_mm(self) -> tuple[float, float]:
         """Spacing of the rows and of the columns of x̂."""
-        return (self.f.projector.geometry.pixel_mm,) * 2
+        return (cast(Projector, self.f.projector).geometry.pixel_mm,) * 2
 
     @property
     def batch_size(self) -> int:
@@ -101,8 +103,13 @@ class Reconstruction:
 
 
 def open_run(folder: Path, device: str = "cpu") -> Run:
-    """f of a run folder; raises UserError as `load` does."""
-    return Run(load(folder, device=device), read_recipe(run_folder(folder) / "recipe.yaml"))
+    """f of a run folder; raises UserError as `load` does, and on a run that is of no CT."""
+    run = Run(load(folder, device=device), read_recipe(run_folder(folder) / "recipe.yaml"))
+    if run.recipe.scan.dense or run.recipe.data.pictures:
+        raise UserError(
+            f"{folder}: its images are no CT, so there is no DICOM of them; use ctrobust.load in Python"
+        )
+    return run
 
 
 def reconstruct_sinograms(run: Run, path: Path, out: Path, *, dataset: str | None = None) -> Reconstruction:

@@ -32,7 +32,7 @@ def run_study(recipe: Recipe, out: Path) -> Path | None:
     recipe = replace(recipe, train=replace(recipe.train, precision=resolve_precision(recipe.train.precision)))
     require_watchers(recipe.train.log_to)
     fabric = make_fabric(recipe.train.precision)
-    if recipe.data.store is None and fabric.is_global_zero:
+    if recipe.data.store is recipe.data.pictures is None and fabric.is_global_zero:
         embedded_store()
     fabric.barrier()
     methods = (recipe.method,) if isinstance(recipe.method, str) else recipe.method

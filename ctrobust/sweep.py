@@ -9,11 +9,11 @@ from pathlib import Path
 
 from ctrobust.core.errors import UserError
 from ctrobust.core.progress import say
+from ctrobust.experiment import open_source
 from ctrobust.networks.checkpoint import load_checkpoint, weights_sha256
 from ctrobust.recipes import Recipe, load_recipe, read_recipe
 from ctrobust.recipes.loading import differing_keys
 from ctrobust.reconstruct.load import build_network
-from ctrobust.store import Store
 from ctrobust.store.split import split_record
 from ctrobust.study import run_study
 
@@ -151,8 +151,8 @@ def _named(key: str, value: str) -> str:
 
 
 def _require_data(points: Sequence[Point]) -> None:
-    for store in {point.recipe.data.store for point in points} - {None}:
-        Store(str(store)).close()
+    for data in {point.recipe.data for point in points if point.recipe.data.store}:
+        open_source(data).close()
     for split in {point.recipe.data.split for point in points} - {None}:
         split_record(Path(str(split)))
 

@@ -23,8 +23,8 @@ LAYOUTS = {
 
 ELSEWHERE = {
     "tcia": "a TCIA download is a tree of DICOM files: `ctrobust ingest SRC --out STORE.h5` reads it",
-    "mnist": "MNIST is no CT: read it in Python with ctrobust_datasets.mnist.digits",
-    "celeba": "CelebA is no CT: read it in Python with ctrobust_datasets.celeba.faces",
+    "mnist": "MNIST is no CT: `ctrobust-train mnist --data SRC` reads it; in Python ctrobust_datasets.mnist.digits",
+    "celeba": "CelebA is no CT: `ctrobust-train celeba --data SRC` reads it; in Python ctrobust_datasets.celeba.faces",
     "synthetic": "the embedded data set is written by `python -m ctrobust_datasets.synthetic OUT`",
 }
 

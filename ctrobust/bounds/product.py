@@ -11,6 +11,7 @@ from ctrobust.core.errors import UserError
 from ctrobust.networks import FBPConvNet
 from ctrobust.networks.unet import pad_to_multiple
 from ctrobust.reconstruct import LearnedReconstructor
+from ctrobust.reconstruct.learned import first_image
 
 GRID = 16
 """Frequencies per axis at which a convolution is looked at."""
@@ -27,7 +28,7 @@ def product_bound(f: LearnedReconstructor, y: Tensor) -> float:
         raise UserError("product bound: only for an FBPConvNet on an FBP, layer by layer")
     network = network_lipschitz(f.network, f.projector.image_shape)
     first = torch.zeros_like(y[:1])
-    J = Jacobian(lambda y: f.projector.fbp(y, f.window), first)
+    J = Jacobian(lambda y: first_image(f.projector, y, f.window, f.start), first)
     return network * float(operator_norm(J.gram, first).upper[0])
 
 

@@ -59,6 +59,7 @@ def run(arguments: Namespace) -> int:
         )
 
     from ctrobust.evaluate.run import evaluate_run, set_aside, write_evaluation
+    from ctrobust.recipes import write_recipe
     from ctrobust.train.running import make_fabric
 
     fabric = make_fabric("fp32")
@@ -76,6 +77,9 @@ def run(arguments: Namespace) -> int:
     if fabric.is_global_zero:
         set_aside(subject.out)
         write_evaluation(result, examples, subject.out)
+        if arguments.out:
+            # So that `ctrobust report RESULT.json` knows what it is of, wherever the run is then.
+            write_recipe(subject.experiment.recipe, subject.out.with_suffix(".recipe.yaml"))
         print(as_table(result))
     return 0
 
@@ -130,7 +134,7 @@ def _custom(arguments: Namespace, fabric: "Fabric") -> _Subject:
             require_writable(split.parent)
             write_split(experiment.split, split)
         fabric.barrier()
-    f = build_reconstructor(arguments.f, experiment.projector)
+    f = build_reconstructor(arguments.f, experiment.projector, channels=experiment.recipe.data.channels)
     return _Subject(f, arguments.f, experiment, split, folder, arguments.out)
 
 

@@ -11,7 +11,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         nargs="+",
         type=Path,
         metavar="RUN",
-        help="the folder of a run that was evaluated, or one that holds several",
+        help="the folder of a run that was evaluated, one that holds several, or a RESULT.json of `evaluate --out`",
     )
     parser.add_argument(
         "--out", required=True, type=Path, metavar="DIR", help="where the page and figures/ go"

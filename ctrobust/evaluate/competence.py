@@ -13,8 +13,9 @@ from ctrobust.core.errors import UserError
 from ctrobust.core.seeds import derive_seed
 from ctrobust.evaluate.mixed import MixedAscent
 from ctrobust.evaluate.sharing import share_out
-from ctrobust.operators import Projector
+from ctrobust.operators.dense import DenseOperator
 from ctrobust.reconstruct import FilteredBackProjection
+from ctrobust.reconstruct.learned import Operator
 from ctrobust.threat import L2Ball, ProjectedGradientAscent, Whitened
 from ctrobust.threat.ascent import GRADIENT_TOLERANCE, Reconstructor, gradient_gap, squared_error
 
@@ -33,7 +34,7 @@ GRADIENT_SAYS = (
 
 def attack_checks(
     f: Reconstructor,
-    A: Projector,
+    A: Operator,
     y: Tensor,
     x: Tensor,
     attack: ProjectedGradientAscent,
@@ -100,7 +101,7 @@ def competent(checks: dict[str, Check]) -> bool:
 
 
 @torch.no_grad()
-def adjoint_gap(A: Projector, seed: int) -> float:
+def adjoint_gap(A: Operator, seed: int) -> float:
     """|⟨Ax, y⟩ − ⟨x, Aᵀy⟩| / (‖Ax‖ ‖y‖) for random x and y; sums in float64."""
     generator = torch.Generator().manual_seed(derive_seed(seed, "adjoint"))
     x = torch.randn(1, 1, *A.image_shape, generator=generator).to(A.device)
@@ -110,14 +111,15 @@ def adjoint_gap(A: Projector, seed: int) -> float:
     return float(gap.abs() / (forward.norm() * y.double().norm()))
 
 
-def exactness(A: Projector, y: Tensor, x: Tensor, attack: ProjectedGradientAscent) -> Check | None:
+def exactness(A: Operator, y: Tensor, x: Tensor, attack: ProjectedGradientAscent) -> Check | None:
     """By how much the attack misses the exact increase of FBP's error, of the slices the most; None for L∞.
 
     The exact maximum is taken from its upper bound, so that the share found is never overstated.
     """
     if not isinstance(attack.budget, L2Ball | Whitened):
         return None
-    what = "share of the exact increase that the same attack misses on FBP, of the checked slices the most"
+    on = "the pseudo-inverse" if isinstance(A, DenseOperator) else "FBP"
+    what = f"share of the exact increase that the same attack misses on {on}, of the checked slices the most"
     if attack.budget.eps == 0:
         return _check(0.0, EXACTNESS_TOLERANCE, what)
     fbp = FilteredBackProjection(A)

@@ -12,17 +12,17 @@ from typing import Any
 import torch
 
 from ctrobust.core.errors import UserError
-from ctrobust.operators import Projector
+from ctrobust.reconstruct.learned import Operator
 from ctrobust.threat.ascent import Reconstructor
 
 GROUP = "ctrobust.reconstructors"
 
 
-def build_reconstructor(name: str, A: Projector) -> Reconstructor:
+def build_reconstructor(name: str, A: Operator, *, channels: int = 1) -> Reconstructor:
     """f by `package.module:function`, or by an installed package's entry point in `ctrobust.reconstructors`.
 
     Raises UserError on a name that leads nowhere, a function that does not take a Projector, an f that does not map
-    (B, 1, views, bins) to (B, 1, H, W), and one that no gradient goes through.
+    (B, C, views, bins) to (B, C, H, W), C the channels, and one that no gradient goes through.
     """
     make = _found(name)
     try:
@@ -35,7 +35,7 @@ def build_reconstructor(name: str, A: Projector) -> Reconstructor:
         )
     if isinstance(f, torch.nn.Module):
         f = f.to(A.device).eval().requires_grad_(False)
-    _require_images(name, f, A)
+    _require_images(name, f, A, channels)
     return f  # type: ignore[no-any-return]
 
 
@@ -62,14 +62,14 @@ def _found(name: str) -> Any:
     return made
 
 
-def _require_images(name: str, f: Any, A: Projector) -> None:
+def _require_images(name: str, f: Any, A: Operator, channels: int) -> None:
     """Of two samples, on measurements of discs: nothing but air may divide a method of one's own by zero."""
-    disc = torch.zeros(2, 1, *A.image_shape, device=A.device)
+    disc = torch.zeros(2, channels, *A.image_shape, device=A.device)
     rows, columns = (size // 4 for size in A.image_shape)
     disc[..., rows:-rows, columns:-columns] = 1.0
     y = A(disc).requires_grad_()
     image = f(y)
-    wanted = (2, 1, *A.image_shape)
+    wanted = (2, channels, *A.image_shape)
     if not isinstance(image, torch.Tensor) or image.shape != wanted:
         found = tuple(image.shape) if isinstance(image, torch.Tensor) else type(image).__name__
         raise UserError(f"--f {name}: f gives {found} for two samples; give a tensor of shape {wanted}")

@@ -27,7 +27,7 @@ class Judged(NamedTuple):
 
 
 class Anatomy(NamedTuple):
-    """Errors of the first arm by region of the body, at radius 0 and at the one that is shown."""
+    """Errors of the first arm by region of the body, at radius 0 and at the one that is shown; pictures have none."""
 
     clean: dict[str, RegionSums]
     attacked: dict[str, RegionSums]
@@ -60,8 +60,10 @@ class Trial:
         rows = [row for row, index in enumerate(indices) if index in self.shown]
         shown = Shown([indices[row] for row in rows], deltas[self.shown_eps][rows].cpu().numpy())
         f, delta = next(iter(self.arms.values())), deltas[self.shown_eps]
-        with evaluating(f), torch.no_grad():
-            anatomy = Anatomy(region_sums(f(y), x), region_sums(f(y + delta), x))
+        anatomy = Anatomy({}, {})
+        if self.experiment.in_hu:
+            with evaluating(f), torch.no_grad():
+                anatomy = Anatomy(region_sums(f(y), x), region_sums(f(y + delta), x))
         return Findings({name: judged for name, (judged, _) in found.items()}, shown, anatomy)
 
 
@@ -70,8 +72,10 @@ def judge(
 ) -> tuple[Judged, dict[float, Tensor]]:
     """f on a batch, and the δ found at every radius."""
     with torch.no_grad():
-        estimates = f(y)[:, 0].cpu().numpy()
-    clean = [quality(*pair) for pair in zip(estimates, x[:, 0].cpu().numpy(), strict=True)]
+        images = (f(y), x)
+    # Without the axis of a single channel.
+    estimates, truths = (each.cpu().numpy()[:, 0 if each.shape[1] == 1 else slice(None)] for each in images)
+    clean = [quality(*pair) for pair in zip(estimates, truths, strict=True)]
     found = sweep(f, y, x, radii, attack)
     attacked = [errors for errors, _ in found]
     if not all(np.isfinite(errors.worst).all() for errors in attacked):
@@ -81,14 +85,16 @@ def judge(
     return Judged(clean, attacked, x[0].numel()), {errors.eps: delta for errors, delta in found}
 
 
-def summary(batches: Sequence[Judged], chosen: Sequence[int], patients: Sequence[str]) -> dict[str, Any]:
+def summary(
+    batches: Sequence[Judged], chosen: Sequence[int], patients: Sequence[str], *, in_hu: bool = True
+) -> dict[str, Any]:
     """Clean quality, the curve and each slice by itself, over batches that together are all slices.
 
     chosen, patients: the slices' indices in the store, and whose they are, in their order.
     """
     clean = [each for batch in batches for each in batch.clean]
     return {
-        "clean": mean_quality(clean),
+        "clean": mean_quality(clean, in_hu=in_hu),
         "curve": curve_rows([batch.attacked for batch in batches], batches[0].pixels, patients),
         "slices": {
             "index": list(chosen),

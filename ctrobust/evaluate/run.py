@@ -17,8 +17,9 @@ from ctrobust.core.provenance import provenance
 from ctrobust.evaluate.anatomy import anatomy_rows
 from ctrobust.evaluate.budgets import ascent_of, description, radii_of, shown_radius, with_noise_shares
 from ctrobust.evaluate.competence import attack_checks, competent, gradient_check
-from ctrobust.evaluate.controls import Control, tuned
+from ctrobust.evaluate.controls import Control, control_names, reference, tuned
 from ctrobust.evaluate.curve import RANDOM_DRAWS
+from ctrobust.evaluate.examinations import PHOTONS, Case, examine
 from ctrobust.evaluate.examples import draw
 from ctrobust.evaluate.judging import Findings, Trial, summary
 from ctrobust.evaluate.metrics import SSIM_WINDOW
@@ -29,6 +30,7 @@ from ctrobust.evaluate.suite import opponents, oppose
 from ctrobust.experiment import Experiment
 from ctrobust.networks.checkpoint import weights_sha256
 from ctrobust.operators import Projector
+from ctrobust.operators.dense import DenseOperator
 from ctrobust.reconstruct import LearnedReconstructor
 from ctrobust.threat import ProjectedGradientAscent
 from ctrobust.threat.ascent import Reconstructor, exact_arithmetic
@@ -65,9 +67,10 @@ def evaluate_run(
     shown = attack.with_eps(eps)
     others = opponents(f, experiment, shown, run or split_file.parent)
     with exact_arithmetic():
-        reference = Control(experiment.projector, "fbp", {"window": recipe.scan.window})
-        controls: dict[str, Control] = {name: tuned(name, experiment) for name in recipe.evaluate.controls}
-        trial = _trial(f, reference, controls, experiment, chosen)
+        direct = reference(experiment.projector, recipe.scan.window)
+        names = control_names(recipe.evaluate.controls, experiment.projector)
+        controls: dict[str, Control] = {name: tuned(name, experiment) for name in names}
+        trial = _trial(f, direct, controls, experiment, chosen)
         birth = provenance(
             seed=recipe.seed, device=str(experiment.projector.device), threads=torch.get_num_threads()
         )
@@ -78,14 +81,17 @@ def evaluate_run(
         few = experiment.pair(evenly(chosen, SLICES_CHECKED))
         A = _operator(f, experiment)
         checks = attack_checks(f, A, *few, shown, fabric)
+        examined = examine(
+            recipe.evaluate.examinations,
+            Case(f, A, *few, shown, recipe.scan.photons or PHOTONS, recipe.seed),
+        )
         control_checks = {name: gradient_check(arm, *few) for name, arm in controls.items()}
-        examples = draw(f, reference, experiment, [batch.shown for batch in found], eps)
+        examples = draw(f, direct, experiment, [batch.shown for batch in found], eps)
     owners = [experiment.store.patients[index] for index in chosen]
 
     def judged(arm: str) -> dict[str, Any]:
-        whole = summary(
-            [batch.arms[arm if arm in trial.arms else "reference"] for batch in found], chosen, owners
-        )
+        batches = [batch.arms[arm if arm in trial.arms else "reference"] for batch in found]
+        whole = summary(batches, chosen, owners, in_hu=experiment.in_hu)
         return whole | {"curve": with_noise_shares(whole["curve"], attack.budget, few[0])}
 
     result = {
@@ -93,18 +99,17 @@ def evaluate_run(
         "method": method,
         **_weights(f),
         **judged("f"),
-        "reference": {"method": "fbp", "window": recipe.scan.window, **judged("reference")},
+        "reference": {"method": direct.method, **direct.settings, **judged("reference")},
         "controls": {
             name: judged(name) | {"settings": control.settings, "attack": {"checks": control_checks[name]}}
             for name, control in controls.items()
         },
         "adversaries": rows,
-        "anatomy": anatomy_rows(
-            [batch.anatomy.clean for batch in found], [batch.anatomy.attacked for batch in found], owners
-        ),
+        "examinations": examined,
+        "anatomy": _anatomy(found, owners) if experiment.in_hu else [],
         "attack": _attack_settings(attack, experiment, A)
         | {"competent": competent(checks), "checks": checks},
-        "metrics": {"psnr": "peak 1, per slice, then the mean", "ssim": SSIM_WINDOW},
+        "metrics": _metrics(experiment),
         "data": _data(experiment, split_file, chosen),
         "provenance": birth,
     }
@@ -158,10 +163,20 @@ def _trial(
     )
 
 
-def _operator(f: Reconstructor, experiment: Experiment) -> Projector:
+def _operator(f: Reconstructor, experiment: Experiment) -> Any:
     """What the gradients go through: f's own where it is one of ours."""
     own = getattr(f, "projector", None)
-    return own if isinstance(own, Projector) else experiment.projector
+    return own if isinstance(own, Projector | DenseOperator) else experiment.projector
+
+
+def _anatomy(found: Sequence[Findings], owners: Sequence[str]) -> list[dict[str, Any]]:
+    clean, attacked = ([getattr(batch.anatomy, when) for batch in found] for when in ("clean", "attacked"))
+    return anatomy_rows(clean, attacked, owners)
+
+
+def _metrics(experiment: Experiment) -> dict[str, str]:
+    told = {"psnr": "peak 1, per slice, then the mean", "ssim": SSIM_WINDOW}
+    return told if experiment.in_hu else told | {"rmse_hu": "null: pictures in [0, 1] have no HU"}
 
 
 def _keeping(trial: Trial, birth: dict[str, Any], out: Path | None) -> Callable[[Sequence[int]], Findings]:
@@ -193,7 +208,7 @@ def _weights(f: Reconstructor) -> dict[str, str]:
     return {"weights_sha256": weights_sha256(network)} if isinstance(network, nn.Module) else {}
 
 
-def _attack_settings(attack: ProjectedGradientAscent, experiment: Experiment, A: Projector) -> dict[str, Any]:
+def _attack_settings(attack: ProjectedGradientAscent, experiment: Experiment, A: Any) -> dict[str, Any]:
     return {
         "name": "projected gradient ascent",
         **description(experiment.recipe),

@@ -13,6 +13,10 @@ def spread_over_patients(indices: Sequence[int], patients: Sequence[str], limit:
     slices: dict[str, list[int]] = {}
     for index in sorted(indices):
         slices.setdefault(patients[index], []).append(index)
+    if limit < len(slices):
+        # The first patients of a list may be of one kind.
+        chosen = evenly(range(len(slices)), limit)
+        slices = {patient: own for place, (patient, own) in enumerate(slices.items()) if place in chosen}
     quota = dict.fromkeys(slices, 0)
     while sum(quota.values()) < limit:
         open_patients = [patient for patient in slices if quota[patient] < len(slices[patient])]

@@ -17,7 +17,10 @@ from ctrobust.evaluate.sharing import share_out
 from ctrobust.evaluate.statistics import clustered_interval
 from ctrobust.experiment import Experiment
 from ctrobust.networks.checkpoint import load_checkpoint, weights_sha256
+from ctrobust.operators import Projector
+from ctrobust.operators.dense import DenseOperator
 from ctrobust.reconstruct import LearnedReconstructor, load
+from ctrobust.reconstruct.learned import Operator
 from ctrobust.reconstruct.load import build_perturber
 from ctrobust.threat import ADVERSARIES, Adversary, ProjectedGradientAscent, WorstOf
 from ctrobust.threat.ascent import Reconstructor, evaluating, exact_arithmetic, squared_error
@@ -129,7 +132,7 @@ def _generator(experiment: Experiment, attack: ProjectedGradientAscent, run: Pat
             f"{path}: missing, and with it the trained G; leave generator out of evaluate.adversaries"
         )
     threat = experiment.recipe.threat
-    G = build_perturber(threat).to(experiment.projector.device).eval()
+    G = build_perturber(experiment.recipe).to(experiment.projector.device).eval()
     return trained(
         G,
         load_checkpoint(path).get("adversary", {}),
@@ -143,12 +146,18 @@ def _surrogate(experiment: Experiment) -> LearnedReconstructor:
     source = experiment.recipe.evaluate.transfer_from
     assert source is not None, "the schema asks for it"
     surrogate = load(source, device=experiment.projector.device)
-    if surrogate.projector.geometry != experiment.projector.geometry:
+    if not _same_scan(surrogate.projector, experiment.projector):
         raise UserError(
             f"evaluate.transfer_from {source}: its scan is another than this run's (views, pixel size or detector); "
             "give a run whose scan.* and data.size are the same"
         )
     return surrogate
+
+
+def _same_scan(one: Operator, other: Operator) -> bool:
+    if isinstance(one, DenseOperator):
+        return isinstance(other, DenseOperator) and torch.equal(one.matrix, other.matrix)
+    return isinstance(other, Projector) and one.geometry == other.geometry
 
 
 def plain_settings(adversary: object) -> dict[str, Any]:

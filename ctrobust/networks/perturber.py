@@ -1,4 +1,4 @@
-"""G: the network that looks at a sinogram and proposes a perturbation of that very sinogram."""
+"""G: the network that looks at a measurement and proposes a perturbation of that very measurement."""
 
 from collections.abc import Sequence
 
@@ -44,10 +44,48 @@ class SinogramPerturber(nn.Module):
         return self.scale * size * proposal.to(y.dtype)
 
 
+class MeasurementPerturber(nn.Module):
+    """y ↦ δ for measurements that have no order, as of a random matrix: (B, C, 1, m) → the same, in the units of y.
+
+        δ = scale · rms(y) · (W₀ h₀ + W h_L + b)
+        h₁ = relu(V₁ h₀ + c₁),    h_k = h_{k−1} + relu(V_k norm(h_{k−1}) + c_k)
+
+    Layers that join all numbers, since neighbours mean nothing there: a convolution over y would join what has nothing
+    in common. h₀ is all that is seen, y and each hint divided by its root mean square. W₀ and W have full rank, so that
+    any δ can be said, all of Range(A) among them.
+
+    numbers: C·m. width, levels: of the hidden layers. hints and scale as above.
+    """
+
+    def __init__(
+        self, numbers: int, width: int = 512, levels: int = 3, *, scale: float = 0.02, hints: int = 0
+    ) -> None:
+        super().__init__()
+        self.scale, self.hints = scale, hints
+        seen = (1 + hints) * numbers
+        self.direct = nn.Linear(seen, numbers, bias=False)
+        self.enter = nn.Linear(seen, width)
+        self.hidden = nn.ModuleList(
+            nn.Sequential(nn.LayerNorm(width), nn.Linear(width, width), nn.ReLU()) for _ in range(levels - 1)
+        )
+        self.last = nn.Linear(width, numbers)
+
+    def forward(self, y: Tensor, hints: Tensor | None = None) -> Tensor:
+        size = _size(y)
+        seen = (y / size).flatten(1)
+        if hints is not None:
+            seen = torch.cat([seen, (hints / _size(hints)).flatten(1)], dim=1)
+        hidden = nn.functional.relu(self.enter(seen))
+        for layer in self.hidden:
+            hidden = hidden + layer(hidden)
+        proposal: Tensor = self.direct(seen) + self.last(hidden)
+        return self.scale * size * proposal.to(y.dtype).reshape(y.shape)
+
+
 class PerturberPerGroup(nn.Module):
     """One G a group of samples: G_g(y, hints) with the group g of each sample, (B,) integers."""
 
-    def __init__(self, parts: Sequence[SinogramPerturber]) -> None:
+    def __init__(self, parts: Sequence[SinogramPerturber | MeasurementPerturber]) -> None:
         super().__init__()
         self.parts = nn.ModuleList(parts)
 
@@ -59,3 +97,8 @@ class PerturberPerGroup(nn.Module):
 
 def _root_mean_square(sinograms: Tensor) -> Tensor:
     return sinograms.square().mean(dim=(-2, -1), keepdim=True).sqrt().clamp_min(1e-12)
+
+
+def _size(measured: Tensor) -> Tensor:
+    """(B, 1, 1, 1) root mean square of a sample, over its channels together."""
+    return measured.square().mean(dim=(1, 2, 3), keepdim=True).sqrt().clamp_min(1e-12)

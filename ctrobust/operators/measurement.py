@@ -1,24 +1,23 @@
 """From images to what the scanner gives: y = A x, noisy where the dose is finite."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
 
 from ctrobust.operators.noise import low_dose
-from ctrobust.operators.projector import Projector
 
 
 @torch.no_grad()
 def measure(
-    A: Projector,
+    A: Callable[[Tensor], Tensor],
     x: Tensor,
     photons: float | None,
     seeds: Sequence[int],
     *,
     electronic_counts: float = 0.0,
 ) -> Tensor:
-    """(B, 1, H, W) → (B, 1, views, bins); one noise seed a slice, so that its noise is the same whenever met."""
+    """(B, C, H, W) → (B, C, views, bins); one noise seed a slice, so that its noise is the same whenever met."""
     y = A(x)
     if photons is None:
         return y

@@ -31,17 +31,28 @@ def _known(methods: object) -> object:
 class DataRecipe:
     """store: null for the embedded data set; split: null to divide by patient with the run's seed.
 
-    resample: of slices of another pixel size than the run's. crop: pieces of `size` pixels at the slices' own pixel
-    size, at a seeded place in training, the middle elsewhere.
+    pictures: null for a store of CT slices; else how `store`, then a folder, is laid out (`ctrobust.pictures`), and the
+    published parts are the split. resample: of slices of another pixel size than the run's. crop: pieces of `size`
+    pixels at the slices' own pixel size, at a seeded place in training, the middle elsewhere.
     """
 
     store: str | None = None
     split: str | None = None
+    pictures: Literal["mnist", "celeba", "patches"] | None = None
     size: Annotated[int, Field(ge=16)] = 128
     resample: bool = True
     crop: bool = False
     eval_fraction: Fraction = 0.25
     val_fraction: Fraction = 0.1
+
+    @property
+    def channels(self) -> int:
+        """Of an image: colours are three."""
+        return 3 if self.pictures in ("celeba", "patches") else 1
+
+
+DENSE = ("gaussian", "dct", "dct-submatrix", "spectrum")
+"""Geometries that are a matrix: compressed sensing. The others are a scanner's."""
 
 
 @dataclass(frozen=True, config=_frozen)
@@ -51,9 +62,17 @@ class ScanRecipe:
     pixel_mm: null for the median of the training slices; photons: N₀ per ray, null for noiseless; with electronic
     noise of electronic_counts. arc and the two distances are a fan's: by default those of a diagnostic scanner
     (Siemens Definition AS+), all around it or over the shortest arc that sees every line. backend: how A is computed.
+
+    gaussian, dct, dct-submatrix and spectrum are matrices (`ctrobust.operators.sensing`), drawn by the run's seed, with
+    so many rows as measurements; start: the image that f begins from, A⁺y or Aᵀy. transform_size: of dct-submatrix,
+    null for twice the pixels. condition: of spectrum, whose singular values fall geometrically from 1 to 1/condition.
     """
 
-    geometry: Literal["parallel", "fan"] = "parallel"
+    geometry: Literal["parallel", "fan", "gaussian", "dct", "dct-submatrix", "spectrum"] = "parallel"
+    measurements: Count = 200
+    start: Literal["pinv", "transpose"] = "pinv"
+    transform_size: Count | None = None
+    condition: Annotated[float, Field(ge=1, allow_inf_nan=False)] = 1.0
     views: Count = 36
     pixel_mm: Positive | None = None
     photons: Positive | None = None
@@ -63,6 +82,17 @@ class ScanRecipe:
     source_to_iso_mm: Positive = 595.0
     iso_to_detector_mm: NotNegative = 490.6
     backend: Literal["auto", "numba", "triton", "matrix", "astra", "astra-cuda"] = "auto"
+
+    @property
+    def dense(self) -> bool:
+        """Whether A is a matrix rather than a scanner."""
+        return self.geometry in DENSE
+
+    @model_validator(mode="after")
+    def _dose_of_a_scanner(self) -> "ScanRecipe":
+        if self.dense and self.photons is not None:
+            raise ValueError(f"photons are a scanner's: geometry={self.geometry} goes with photons=null")
+        return self
 
 
 @dataclass(frozen=True, config=_frozen)
@@ -118,6 +148,7 @@ class ThreatRecipe:
     lambda_2: of the hinge, raised while G leaves the ball; steps_per_update: steps of G for one of f; the last four
     are G's own.
     pgd: ascent_steps. universal: steps_per_update steps of universal_step. groups: of samples that share one G or δ.
+    Of a matrix G joins all numbers of y, which have no neighbours: `levels` layers, 32 base_channels wide.
     """
 
     eps: Positive = 0.02
@@ -165,6 +196,15 @@ class RegularizeRecipe:
 
 
 Control = Literal["fbp", "sirt", "cgls", "tv"]
+SCANNER_FAULTS = (
+    "angle_jitter",
+    "centre_shift",
+    "pixel_size",
+    "gain_drift",
+    "intensity_drift",
+    "ring",
+    "dead_channels",
+)
 AdversaryName = Literal[
     "momentum",
     "plain",
@@ -193,8 +233,10 @@ class EvaluateRecipe:
     """The ascent that measures: radii, steps, restarts; slices: at most so many, spread over the patients.
 
     budget: what eps measures. l2, linf: of ‖y‖ or of the largest reading (relative), or in mm of water; whitened:
-    in standard deviations of the scan's photon noise, the d′ of an ideal observer. controls: attacked beside f.
+    in standard deviations of the scan's photon noise, the d′ of an ideal observer. controls: attacked beside f; of a
+    matrix fbp is its pseudo-inverse.
     adversaries: further ones, each at one radius; transfer takes its δ from the run transfer_from.
+    examinations: what else is found out of f on a few slices, see `ctrobust.evaluate.examinations`.
     precision: of f while δ is searched for; errors are always measured in float32.
     allow_unmatched: attack through a back-end whose transpose is not exact, which understates the worst case; the
     result says so.
@@ -206,6 +248,7 @@ class EvaluateRecipe:
     controls: tuple[Control, ...] = ("fbp",)
     adversaries: tuple[AdversaryName, ...] = ()
     transfer_from: str | None = None
+    examinations: tuple[Literal["tiny", "structures", "views", "texture", "bracket"], ...] = ()
     precision: Literal["fp32", "bf16"] = "fp32"
     steps: Count = 100
     restarts: Count = 3
@@ -240,4 +283,27 @@ class Recipe:
     def _whitened_needs_a_dose(self) -> "Recipe":
         if self.evaluate.budget == "whitened" and self.scan.photons is None:
             raise ValueError("evaluate.budget=whitened measures in photon noise: give scan.photons")
+        return self
+
+    @model_validator(mode="after")
+    def _what_goes_with_a_matrix(self) -> "Recipe":
+        faults = [name for name in self.evaluate.adversaries if name in SCANNER_FAULTS]
+        if self.scan.dense and faults:
+            raise ValueError(f"evaluate.adversaries: {faults[0]} is a scanner's; scan.geometry is a matrix")
+        if self.scan.dense and "sirt" in self.evaluate.controls:
+            raise ValueError(
+                "evaluate.controls: sirt needs a matrix without negative entries; give cgls or tv"
+            )
+        examined = [name for name in self.evaluate.examinations if name != "bracket"]
+        if (self.scan.dense or self.data.pictures) and examined:
+            raise ValueError(
+                f"evaluate.examinations: {examined[0]} is of CT slices and a scanner; leave it out"
+            )
+        if self.data.channels > 1 and not self.scan.dense:
+            raise ValueError(
+                f"data.pictures={self.data.pictures} is in colour, which no scanner sees: give scan.geometry="
+                + ", ".join(DENSE)
+            )
+        if self.data.pictures and self.data.crop:
+            raise ValueError("data.crop is of CT slices; pictures are taken as they are")
         return self

@@ -4,20 +4,21 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 
 from ctrobust.core.errors import UserError
 from ctrobust.core.geometry import FanBeam, Geometry, ParallelBeam
 from ctrobust.core.parcel import WEIGHTS, is_parcel, require_sealed, unpacked
-from ctrobust.networks import FBPConvNet, SinogramPerturber
+from ctrobust.networks import FBPConvNet, MeasurementPerturber, SinogramPerturber
 from ctrobust.networks.checkpoint import load_checkpoint
 from ctrobust.networks.perturber import PerturberPerGroup
 from ctrobust.networks.weights import load_weights
-from ctrobust.operators import Projector
+from ctrobust.operators import Projector, sensing
+from ctrobust.operators.dense import DenseOperator
 from ctrobust.recipes import Recipe, read_recipe
-from ctrobust.recipes.schema import ThreatRecipe
-from ctrobust.reconstruct.learned import LearnedReconstructor
+from ctrobust.reconstruct.learned import LearnedReconstructor, Operator
 
 
 def load(
@@ -40,7 +41,7 @@ def load(
         raise UserError(
             f"{folder / 'recipe.yaml'}: {', '.join(edited)} differs from what was trained; undo the edit"
         )
-    f = LearnedReconstructor(build_projector(recipe, device), build_network(recipe), recipe.scan.window)
+    f = build_reconstructor(recipe, build_projector(recipe, device))
     try:
         f.network.load_state_dict(content["network"])
     except (KeyError, RuntimeError):
@@ -80,7 +81,12 @@ def physics_of(recipe: Recipe) -> dict[str, Any]:
     """The sections that make f what it is, as plain values: kept in a checkpoint, held against recipe.yaml."""
     scan = dataclasses.asdict(recipe.scan)
     del scan["backend"]  # how A is computed, not what it is
-    return {"data.size": recipe.data.size, "scan": scan, "network": dataclasses.asdict(recipe.network)}
+    physics = {"data.size": recipe.data.size, "scan": scan, "network": dataclasses.asdict(recipe.network)}
+    # A matrix is drawn by the run's seed; a scanner is the same for all.
+    return physics | {
+        "data.pictures": recipe.data.pictures,
+        "seed": recipe.seed if recipe.scan.dense else None,
+    }
 
 
 def _flat(sections: dict[str, Any]) -> dict[str, Any]:
@@ -94,14 +100,38 @@ def _flat(sections: dict[str, Any]) -> dict[str, Any]:
     return flat
 
 
-def build_projector(recipe: Recipe, device: str | torch.device) -> Projector:
-    """A of a resolved recipe. Raises UserError on a scan that no scanner does, or no back-end computes."""
+def build_reconstructor(recipe: Recipe, A: Operator) -> LearnedReconstructor:
+    """f of a recipe with fresh weights."""
+    return LearnedReconstructor(A, build_network(recipe), recipe.scan.window, recipe.scan.start)
+
+
+def build_projector(recipe: Recipe, device: str | torch.device) -> Operator:
+    """A of a resolved recipe. Raises UserError on a scan that no scanner does or no back-end computes."""
+    if recipe.scan.dense:
+        try:
+            return build_matrix(recipe, device)
+        except ValueError as error:
+            raise UserError(f"scan.geometry {recipe.scan.geometry}: {error}") from None
     if recipe.scan.pixel_mm is None:
         raise UserError("scan.pixel_mm is null: the recipe of a run has it resolved; was recipe.yaml edited?")
     try:
         return Projector(build_geometry(recipe), recipe.scan.backend, device)
     except (ImportError, ValueError) as error:
         raise UserError(f"scan: {error}") from None
+
+
+def build_matrix(recipe: Recipe, device: str | torch.device) -> DenseOperator:
+    """The measurement matrix of a recipe, drawn by its seed. Raises ValueError on one that cannot be."""
+    scan, size, seed = recipe.scan, recipe.data.size, recipe.seed
+    m = scan.measurements
+    if scan.geometry == "gaussian":
+        return sensing.gaussian(m, size, seed, device=device)
+    if scan.geometry == "dct":
+        return sensing.dct(m, size, device=device)
+    if scan.geometry == "dct-submatrix":
+        transform = scan.transform_size or 2 * size**2
+        return sensing.dct_submatrix(m, size, transform, seed=seed, device=device)
+    return sensing.prescribed_spectrum(np.geomspace(1, 1 / scan.condition, m), size, seed, device=device)
 
 
 def build_geometry(recipe: Recipe) -> Geometry:
@@ -120,18 +150,20 @@ def build_geometry(recipe: Recipe) -> Geometry:
 
 
 def build_network(recipe: Recipe) -> nn.Module:
-    return FBPConvNet(recipe.network.base_channels, recipe.network.levels, recipe.network.norm)
+    network = recipe.network
+    return FBPConvNet(network.base_channels, network.levels, network.norm, channels=recipe.data.channels)
 
 
-def build_perturber(threat: ThreatRecipe) -> nn.Module:
+def build_perturber(recipe: Recipe) -> nn.Module:
     """G as a recipe has it, with fresh weights."""
-    parts = [
-        SinogramPerturber(
-            threat.base_channels,
-            threat.levels,
-            scale=threat.eps if threat.relative else 0.02,
-            hints=int(threat.sees == "gradient"),
-        )
-        for _ in range(threat.groups)
-    ]
+    parts = [_build_perturber(recipe) for _ in range(recipe.threat.groups)]
     return parts[0] if len(parts) == 1 else PerturberPerGroup(parts)
+
+
+def _build_perturber(recipe: Recipe) -> SinogramPerturber | MeasurementPerturber:
+    threat = recipe.threat
+    scale, hints = threat.eps if threat.relative else 0.02, int(threat.sees == "gradient")
+    if not recipe.scan.dense:
+        return SinogramPerturber(threat.base_channels, threat.levels, scale=scale, hints=hints)
+    numbers, width = recipe.data.channels * recipe.scan.measurements, 32 * threat.base_channels
+    return MeasurementPerturber(numbers, width, threat.levels, scale=scale, hints=hints)

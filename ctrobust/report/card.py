@@ -7,6 +7,7 @@ from typing import Any
 from jinja2 import Environment, StrictUndefined
 
 from ctrobust import __version__
+from ctrobust.report.compare import direct_name
 from ctrobust.report.numbers import decibel, error, general, percent
 from ctrobust.report.runs import Run
 from ctrobust.report.tables import short
@@ -30,5 +31,10 @@ def render_card(run: Run, facts: Mapping[str, Any]) -> str:
     }
     template = (resources.files("ctrobust.report") / "card.md").read_text(encoding="utf-8")
     return environment.from_string(template).render(
-        run=run, recipe=run.recipe, result=run.result, version=__version__, **facts
+        run=run,
+        recipe=run.recipe,
+        result=run.result,
+        direct=direct_name(run),
+        version=__version__,
+        **facts,
     )

@@ -50,6 +50,11 @@ def references(runs: Sequence[Run]) -> list[tuple[str, Measured]]:
     ]
 
 
+def direct_name(run: Run) -> str:
+    """What the linear reconstruction beside a run goes by: FBP, or the pseudo-inverse of a matrix."""
+    return _spoken(run.result.reference.method) if run.result.reference else "FBP"
+
+
 def everyone(runs: Sequence[Run]) -> list[tuple[str, str, Measured]]:
     """(label, colour, what was measured) of all on the page: the learned in colours, then the controls in greys."""
     learned = [(run.label, hue, run.result.learned) for run, hue in zip(runs, hues(runs), strict=True)]
@@ -100,7 +105,7 @@ def _doubts(run: Run) -> list[str]:
         name = _spoken(measured.method)
         found += [f"the attack on {name} failed its check “{check.title}”." for check in measured.failed]
     examples = run.examples
-    if not run.history:
+    if not run.history and examples is None:
         found.append("was handed over without its history and its example slices, so neither is drawn.")
     elif examples is None:
         found.append("no example slices are stored beside the result; `ctrobust evaluate` writes them.")
@@ -146,7 +151,7 @@ def _measured_on(run: Run) -> dict[str, str]:
         "splits (the hash of the split)": _text(data.get("split_sha256")),
         "numbers of slices": _text(data.get("n_slices")),
         "image sizes": _text(run.setting("data", "size")),
-        "scans": _text(run.recipe.get("scan")),
+        "scans": _text([run.recipe.get("scan"), None if run.scanned else run.recipe.get("seed")]),
     }
 
 

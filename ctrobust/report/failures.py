@@ -6,11 +6,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ctrobust.core.units import hu_from_relative
 from ctrobust.report.compare import hues
 from ctrobust.report.numbers import error, times
 from ctrobust.report.runs import Run
-from ctrobust.report.slices import choose_window, draw_row
+from ctrobust.report.scale import Scale
+from ctrobust.report.slices import draw_row
 from ctrobust.report.style import Picture, plain, slug
 
 SHARE = 0.01
@@ -94,11 +94,13 @@ def _picture(run: Run, index: int) -> Picture | None:
     truth, clean, attacked = (
         images[place] for images in (examples.truth, examples.f_clean, examples.f_attacked)
     )
-    window = choose_window(hu_from_relative(truth))
+    scale = Scale(run.result.in_hu)
+    window = scale.window(truth)
     return draw_row(
         slug(["failure", str(index), run.label]),
         plain(run.label),
         (truth, clean, attacked),
+        scale,
         window,
         f"{run.label} on slice {index}, patient {examples.patient[place]}, among its worst; "
         f"δ of {run.result.sized(examples.eps)}. Grey: {window}.",

@@ -39,16 +39,29 @@ def what_was_done(runs: Sequence[Run]) -> str:
         if len(runs) == 1
         else f"The learned reconstructors {names} turn"
     )
-    views = runs[0].setting("scan", "views")
-    scan = (
+    one = "slice" if runs[0].result.in_hu else "picture"
+    return (
+        f"{subject} {_scan(runs[0])} into an image; for each {one}{_on_what(runs[0])} an optimiser then "
+        "looked for the tiny change of the measurement that spoils that very image most."
+    )
+
+
+def _scan(run: Run) -> str:
+    if not run.scanned:
+        numbers, geometry = run.setting("scan", "measurements"), run.setting("scan", "geometry")
+        return f"{numbers} compressed measurements by a matrix ({geometry})"
+    views = run.setting("scan", "views")
+    return (
         f"a simulated CT measurement of {views} views"
         if isinstance(views, int)
         else "a simulated CT measurement"
     )
-    return (
-        f"{subject} {scan} into an image; for each slice{_on_what(runs[0])} an optimiser then "
-        "looked for the tiny change of the measurement that spoils that very image most."
-    )
+
+
+def title(runs: Sequence[Run]) -> str:
+    """What the page is of."""
+    what = "CT reconstruction" if all(run.result.in_hu for run in runs) else "reconstruction"
+    return f"Robustness of {what}: {listing([run.label for run in runs])}"
 
 
 def key_finding(runs: Sequence[Run]) -> str:
@@ -65,6 +78,11 @@ def remarks(runs: Sequence[Run]) -> list[str]:
     """What keeps the key finding honest: random noise, sizes where the order turns, how few runs."""
     eps = headline_size(runs)
     found = [] if eps is None else [_random(runs, eps), *_turns(runs, eps)]
+    if not runs[0].result.in_hu:
+        found.append(
+            "These are pictures with pixels from 0 to 1, not CT, and no error is in HU. Below, a slice is a picture, a "
+            "patient what is independent of the rest: the picture itself, or the photograph it was cut from."
+        )
     found += _replicates(runs)
     alone = [run for run in runs if not run.singles]
     few = [run for run in alone if all(point.rho_ci95 is None for point in run.result.learned.curve)]
@@ -106,6 +124,10 @@ def _on_what(run: Run) -> str:
     slices, patients = run.result.data.get("n_slices"), run.result.data.get("n_patients")
     if not isinstance(slices, int):
         return ""
+    if not run.result.in_hu:
+        return (
+            f" of the test set ({slices} picture{'s' if slices != 1 else ''}, {patients} of them independent)"
+        )
     of = f" of {patients} patient{'s' if patients != 1 else ''}" if isinstance(patients, int) else ""
     data = run.recipe.get("data")
     # Without a store of its own a run was measured on the embedded data set.

@@ -17,12 +17,12 @@ from ctrobust import __version__
 from ctrobust.core.errors import UserError
 from ctrobust.core.files import replacing
 from ctrobust.core.parcel import unpacked
-from ctrobust.report import findings, further, tables
+from ctrobust.report import examined, findings, further, tables
 from ctrobust.report.compare import everyone, warnings
 from ctrobust.report.comparisons import comparisons, comparisons_note
 from ctrobust.report.curves import draw_curves
 from ctrobust.report.failures import Failure, failures, failures_note
-from ctrobust.report.numbers import decibel, error, listing, times
+from ctrobust.report.numbers import decibel, error, times
 from ctrobust.report.paper import FIRST, paper_tables
 from ctrobust.report.replicates import pool
 from ctrobust.report.result import Measured
@@ -59,13 +59,15 @@ class Figures:
     slices: tuple[tuple[Picture, Picture], ...]
     failures: tuple[Failure, ...]
     training: tuple[Picture, ...]
+    texture: Picture | None
 
     @property
     def all(self) -> tuple[Picture, ...]:
         first = () if self.trade_off is None else (self.trade_off,)
         pairs = (one for pair in self.slices for one in pair)
         failed = (failure.picture for failure in self.failures if failure.picture is not None)
-        return *first, self.curves, *pairs, *failed, *self.training
+        texture = () if self.texture is None else (self.texture,)
+        return *first, self.curves, *pairs, *failed, *texture, *self.training
 
 
 def write_report(runs: Sequence[Path], out: Path) -> Path:
@@ -99,6 +101,7 @@ def _draw(runs: Sequence[Run]) -> Figures:
         training=tuple(
             drawn for drawn in (draw_found(runs), *(draw_training(run, runs) for run in runs)) if drawn
         ),
+        texture=examined.draw_texture(runs),
     )
 
 
@@ -118,7 +121,9 @@ def _render(runs: Sequence[Run], left_out: Sequence[str], figures: Figures, past
         css=Markup((package / "page.css").read_text(encoding="utf-8")),
         generator=f"{SOFTWARE} {__version__}",
         version=__version__,
-        title=f"Robustness of CT reconstruction: {listing([run.label for run in runs])}",
+        title=findings.title(runs),
+        in_hu=runs[0].result.in_hu,
+        rmse_head=runs[0].result.rmse_head,
         done=findings.what_was_done(runs),
         finding=findings.key_finding(runs),
         remarks=findings.remarks(runs),
@@ -138,6 +143,8 @@ def _render(runs: Sequence[Run], left_out: Sequence[str], figures: Figures, past
         adversaries=further.adversary_rows(runs),
         verdicts=further.verdicts(runs),
         anatomy=further.anatomy_rows(runs),
+        examined=examined.tables(runs),
+        not_made=examined.not_made(runs),
         checks=tables.check_rows(runs),
         sheets=sheets(shown_slices(runs)),
         windows=WINDOWS,

@@ -80,7 +80,7 @@ def tidy(runs: Sequence[Run]) -> str:
         clean = measured.clean
         for point in measured.curve:
             interval = point.rho_ci95 or ("", "")
-            quality = (clean.psnr_db, clean.ssim, clean.rmse_hu)
+            quality = (clean.psnr_db, clean.ssim, "" if clean.rmse_hu is None else clean.rmse_hu)
             found = (point.eps, point.rho, *interval, point.random, point.psnr_db)
             writer.writerow([label, counts.get(label, ""), *quality, *found, _checked(measured)])
     return written.getvalue()
@@ -106,7 +106,7 @@ def _cells(runs: Sequence[Run]) -> tuple[list[str], list[list[str]]]:
         "Reconstructor",
         "PSNR, dB",
         "SSIM",
-        "RMSE, HU",
+        runs[0].result.rmse_head,
         *(f"ρ̂({runs[0].result.written(eps)})" for eps in sizes),
     ]
     rows = [
@@ -114,7 +114,7 @@ def _cells(runs: Sequence[Run]) -> tuple[list[str], list[list[str]]]:
             f"{label}{' †' if measured.failed else ''}",
             decibel(measured.clean.psnr_db),
             f"{measured.clean.ssim:.3f}",
-            f"{measured.clean.rmse_hu:.1f}",
+            measured.clean.rmse_written(),
             *(_worst(measured.at(eps)) for eps in sizes),
         ]
         for label, _, measured in everyone(runs)

@@ -94,13 +94,14 @@ def _mean(group: Sequence[Run], label: str) -> Run:
 
 
 def are_folds(group: Sequence[Run]) -> bool:
-    """Whether they judged different slices, and all of them by the slice: then they are pooled by slices."""
+    """Whether they judged different slices, none of them on two splits: then they are pooled by slices."""
     judged = [run.result.learned.slices for run in group]
-    return _differ([slices for slices in judged if slices is not None]) and None not in judged
+    return _apart([slices for slices in judged if slices is not None]) and None not in judged
 
 
-def _differ(each: Sequence[Slices]) -> bool:
-    return len({tuple(zip(one.index, one.patient, strict=True)) for one in each}) > 1
+def _apart(each: Sequence[Slices]) -> bool:
+    parts = {frozenset(zip(one.index, one.patient, strict=True)) for one in each}
+    return len(parts) > 1 and sum(map(len, parts)) == len(frozenset().union(*parts))
 
 
 def _whole(slices: Slices | None, folded: bool) -> dict[str, int]:
@@ -152,13 +153,16 @@ def _mean_controls(results: Sequence[Result]) -> tuple[Measured, ...]:
 def _mean_measured(each: Sequence[Measured]) -> Measured:
     """Seeds without intervals: those over patients are not those over runs. Folds count by their slices."""
     slices = _mean_slices([one.slices for one in each])
-    folded = slices is not None and _differ([one.slices for one in each if one.slices])
+    folded = slices is not None and _apart([one.slices for one in each if one.slices])
     weights = [len(one.slices.index) if folded and one.slices else 1 for one in each]
     points = [[one.at(point.eps) for one in each] for point in each[0].curve]
     return Measured(
         method=each[0].method,
         clean=Clean(
-            *(_weighted([getattr(one.clean, field.name) for one in each], weights) for field in fields(Clean))
+            **{
+                field.name: _weighted([getattr(one.clean, field.name) for one in each], weights)
+                for field in fields(Clean)
+            }
         ),
         curve=tuple(
             _mean_point([point for point in row if point], weights, slices if folded else None)
@@ -170,8 +174,9 @@ def _mean_measured(each: Sequence[Measured]) -> Measured:
     )
 
 
-def _weighted(values: Sequence[float], weights: Sequence[int]) -> float:
-    return fmean(values, weights)
+def _weighted(values: Sequence[Any], weights: Sequence[int]) -> Any:
+    """None where that is not known of any."""
+    return None if None in values else fmean(values, weights)
 
 
 def _mean_slices(each: Sequence[Slices | None]) -> Slices | None:

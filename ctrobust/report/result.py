@@ -19,12 +19,20 @@ SCHEMA = 1
 
 @dataclass(frozen=True)
 class Clean:
-    """Quality without a perturbation, means over slices: dB, [0, 1], HU, and x² per pixel."""
+    """Quality without a perturbation, means over slices: dB, [0, 1], HU (None of pictures), and x² per pixel."""
 
     psnr_db: float
     ssim: float
-    rmse_hu: float
+    rmse_hu: float | None
     mse: float
+
+    @property
+    def rmse(self) -> float:
+        """In HU; of pictures √mse."""
+        return math.sqrt(self.mse) if self.rmse_hu is None else self.rmse_hu
+
+    def rmse_written(self) -> str:
+        return f"{self.rmse:.4f}" if self.rmse_hu is None else f"{self.rmse:.1f}"
 
 
 @dataclass(frozen=True)
@@ -123,6 +131,16 @@ class Result:
     controls: tuple[Measured, ...] = ()
     adversaries: tuple[Adversary, ...] = ()
     anatomy: tuple[Mapping[str, Any], ...] = ()
+    examinations: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+
+    @property
+    def in_hu(self) -> bool:
+        """Whether it is of CT slices; pictures have no HU."""
+        return self.learned.clean.rmse_hu is not None
+
+    @property
+    def rmse_head(self) -> str:
+        return "RMSE, HU" if self.in_hu else "RMSE"
 
     @property
     def relative(self) -> bool:
@@ -189,6 +207,7 @@ def read_result(path: Path) -> Result:
         controls=_controls(whole),
         adversaries=tuple(map(_adversary, whole.rows("adversaries"))) if whole.holds("adversaries") else (),
         anatomy=tuple(map(_region, whole.rows("anatomy"))) if whole.holds("anatomy") else (),
+        examinations=_examinations(whole),
     )
 
 
@@ -211,7 +230,12 @@ def _measured(fields: Fields, attack: Fields, method: str | None = None) -> Meas
     clean = fields.section("clean")
     return Measured(
         method=fields.text("method") if method is None else method,
-        clean=Clean(*(clean.number(key) for key in ("psnr_db", "ssim", "rmse_hu", "mse"))),
+        clean=Clean(
+            psnr_db=clean.number("psnr_db"),
+            ssim=clean.number("ssim"),
+            rmse_hu=clean.number("rmse_hu") if clean.get("rmse_hu") is not None else None,
+            mse=clean.number("mse"),
+        ),
         curve=tuple(sorted(map(_point, fields.rows("curve")), key=lambda point: point.eps)),
         checks=_checks(attack),
         slices=_slices(fields.section("slices")) if fields.holds("slices") else None,
@@ -276,6 +300,14 @@ def _adversary(row: Fields) -> Adversary:
         size=row.number("size") if row.holds("size") else None,
         worst=row.numbers("worst") if row.holds("worst") else np.empty(0),
     )
+
+
+def _examinations(whole: Fields) -> Mapping[str, Mapping[str, Any]]:
+    """By name; what each holds is read where it is shown."""
+    if not whole.holds("examinations"):
+        return {}
+    found = whole.section("examinations")
+    return {name: found.section(name).content for name in found.content}
 
 
 def _region(row: Fields) -> Mapping[str, Any]:

@@ -22,10 +22,10 @@ SINOGRAMS = ("y", "delta")
 
 @dataclass(frozen=True)
 class Examples:
-    """Example slices of one run, images in x = 1 + HU/1000.
+    """Example slices of one run, images in x = 1 + HU/1000, or pictures in [0, 1].
 
-    truth, fbp_clean, fbp_attacked, f_clean, f_attacked: (k, H, W), both attacked ones under the δ made for f;
-    y, delta: (k, views, bins) in mm of water; slice_index, patient: (k,).
+    truth, fbp_clean, fbp_attacked, f_clean, f_attacked: (k, H, W), in colour (k, H, W, 3), both attacked ones under the
+    δ made for f; y, delta: (k, views, bins) in mm of water; slice_index, patient: (k,).
     """
 
     slice_index: tuple[int, ...]
@@ -67,6 +67,11 @@ class Run:
         return inner.get(key) if isinstance(inner, dict) else None
 
     @property
+    def scanned(self) -> bool:
+        """Whether y is a scanner's; else of a matrix, which the seed has drawn."""
+        return self.setting("scan", "geometry") in (None, "parallel", "fan")
+
+    @property
     def trained_eps(self) -> float | None:
         """The size of the adversary met in training; None where δ played no part in it."""
         eps = self.setting("threat", "eps")
@@ -75,15 +80,21 @@ class Run:
 
 
 def find_runs(given: Sequence[Path]) -> tuple[list[Path], list[str]]:
-    """The run folders meant by `given`, each once, and the names of runs left out for want of a result.
+    """The run folders and result files meant by `given`, each once, and the names of runs that have no result.
 
-    A folder that holds several runs stands for all of them: `erm` first, then by name. Raises UserError.
+    A folder that holds several runs stands for all of them: `erm` first, then by name; a result file, which
+    `evaluate --out` wrote, for itself. Raises UserError.
     """
     found: dict[Path, Path] = {}
     left_out = []
     for path in given:
+        if path.suffix == ".json" and path.is_file():
+            found.setdefault(path.resolve(), path)
+            continue
         if not path.is_dir():
-            raise UserError(f"{path}: no such folder; give the folder of a run (it holds recipe.yaml)")
+            raise UserError(
+                f"{path}: no such folder; give the folder of a run (it holds recipe.yaml), or a RESULT.json"
+            )
         runs, without_result = _runs_in(path)
         left_out += without_result
         for run in runs:
@@ -108,16 +119,25 @@ def _runs_in(path: Path) -> tuple[list[Path], list[str]]:
 
 
 def read_runs(folders: Sequence[Path]) -> list[Run]:
-    """Read every folder whole. Raises UserError that names the file and the cure."""
+    """Read every folder, or result file with what lies beside it, whole. Raises UserError: the file and the cure."""
     for folder in folders:
-        if is_parcel(folder):
+        if folder.is_dir() and is_parcel(folder):
             require_sealed(folder)
-    results = [read_result(folder / "result.json") for folder in folders]
+    results = [read_result(_of(folder, "result.json")) for folder in folders]
     labels = _labels([result.learned.method for result in results], folders)
     return [
         Run(folder, label, *_recipe(folder), _history(folder), result, _examples(folder))
         for folder, label, result in zip(folders, labels, results, strict=True)
     ]
+
+
+def _of(run: Path, name: str) -> Path:
+    """result.json, examples.npz or recipe.yaml of a run: in its folder, or beside a result file and named after it."""
+    if run.is_dir():
+        return run / (f"result.{name}" if name == "examples.npz" else name)
+    beside = run if name == "result.json" else run.with_name(f"{run.stem}.{name}")
+    # An earlier result, set aside in the run's own folder.
+    return run.with_name(name) if name == "recipe.yaml" and not beside.exists() else beside
 
 
 def _labels(methods: Sequence[str], folders: Sequence[Path]) -> list[str]:
@@ -132,7 +152,7 @@ def _labels(methods: Sequence[str], folders: Sequence[Path]) -> list[str]:
 
 
 def _recipe(folder: Path) -> tuple[Mapping[str, Any], str]:
-    path = folder / "recipe.yaml"
+    path = _of(folder, "recipe.yaml")
     cure = "copy the whole run folder, or train again"
     if not path.is_file():
         raise UserError(f"{path}: not found; {cure}")
@@ -160,7 +180,7 @@ def _without_folders(recipe: dict[Any, Any]) -> dict[Any, Any]:
 
 def _history(folder: Path) -> Mapping[str, NDArray[np.float64]]:
     path = folder / "history.csv"
-    if not path.is_file() and is_parcel(folder):
+    if not folder.is_dir() or (not path.is_file() and is_parcel(folder)):
         return {}
     if not path.is_file():
         raise UserError(f"{path}: not found; copy the whole run folder, or train again")
@@ -188,7 +208,7 @@ def _number(cell: str | None, where: str) -> float:
 
 
 def _examples(folder: Path) -> Examples | None:
-    path = folder / "result.examples.npz"
+    path = _of(folder, "examples.npz")
     if not path.is_file():
         return None
     try:
@@ -207,7 +227,8 @@ def _checked(arrays: Mapping[str, NDArray[Any]]) -> Examples:
     numbers = {name: np.asarray(arrays[name], dtype=np.float64) for name in (*IMAGES, *SINOGRAMS)}
     for names in (IMAGES, SINOGRAMS):
         shape = numbers[names[0]].shape
-        if len(shape) != 3 or shape[0] != count or 0 in shape[1:]:
+        colour = names == IMAGES and len(shape) == 4 and shape[3] == 3
+        if not (len(shape) == 3 or colour) or shape[0] != count or 0 in shape[1:]:
             raise ValueError(f"{names[0]} has shape {shape}, ({count}, rows, columns) is needed")
         for name in names:
             if numbers[name].shape != shape:

@@ -11,9 +11,10 @@ from matplotlib.image import AxesImage
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from numpy.typing import NDArray
 
-from ctrobust.core.units import hu_from_relative
-from ctrobust.report.numbers import MINUS, decibel, listing
+from ctrobust.report.compare import direct_name
+from ctrobust.report.numbers import decibel, listing
 from ctrobust.report.runs import Examples, Run
+from ctrobust.report.scale import Scale, Window
 from ctrobust.report.style import Picture, picture, plain, slug
 
 MOST_EXAMPLES = 4
@@ -36,22 +37,19 @@ class Shown:
         return run.examples, index
 
     @property
+    def scale(self) -> Scale:
+        return Scale(self.members[0][0].result.in_hu)
+
+    @property
+    def direct(self) -> str:
+        """The linear reconstruction that is shown beside: FBP, or the pseudo-inverse."""
+        return direct_name(self.members[0][0])
+
+    @property
     def title(self) -> str:
+        if not self.scale.in_hu:
+            return f"Picture {self.slice_index} ({self.patient})"
         return f"Slice {self.slice_index}, patient {self.patient}"
-
-
-@dataclass(frozen=True)
-class Window:
-    """A grey scale in HU."""
-
-    name: str
-    low: float
-    high: float
-
-    def __str__(self) -> str:
-        width, level = self.high - self.low, (self.high + self.low) / 2
-        text = f"{self.name} window, W {width:.0f} L {level:.0f} HU ({self.low:.0f} to {self.high:.0f})"
-        return text.replace("-", MINUS)
 
 
 def shown_slices(runs: Sequence[Run]) -> list[Shown]:
@@ -69,50 +67,40 @@ def shown_slices(runs: Sequence[Run]) -> list[Shown]:
     return shown[:MOST_EXAMPLES]
 
 
-def choose_window(hu: Pixels) -> Window:
-    """Lung where a fifth of the body is that, soft tissue where half is, else an overview. hu: (H, W)."""
-    body = hu[_inside_body(hu)]
-    if body.size and np.mean((body > -970) & (body < -500)) > 0.2:
-        return Window("lung", -1350, 150)
-    if body.size and np.mean((body > -160) & (body < 240)) > 0.5:
-        return Window("soft tissue", -160, 240)
-    return Window("overview", -1000, 1000)
-
-
-def _inside_body(hu: Pixels) -> NDArray[np.bool_]:
-    """Pixels with tissue on all four sides: the air around a patient must not count as lung."""
-    tissue = hu > -300
-    inside = np.ones_like(tissue)
-    for axis in (0, 1):
-        before = np.maximum.accumulate(tissue, axis=axis)
-        after = np.flip(np.maximum.accumulate(np.flip(tissue, axis), axis=axis), axis)
-        inside &= before & after
-    return inside
-
-
 def draw_slice(shown: Shown) -> Picture:
-    """Rows clean, attacked, attacked − truth (HU); columns truth, FBP, every f."""
+    """Rows clean, attacked, attacked − truth; columns truth, FBP or the pseudo-inverse, every f."""
     first, index = shown.examples(0)
     truth = first.truth[index]
     clean, attacked = _columns(shown)
-    window = choose_window(hu_from_relative(truth))
-    limit = _difference_limit([1000 * (image - truth) for image in attacked])
+    scale = shown.scale
+    window = scale.window(truth)
+    limit = scale.limit([scale.difference(image, truth) for image in attacked])
     figure, panels = _grid(len(clean) + 1, truth.shape)
-    grey = _show(panels[0, 0], hu_from_relative(truth), window.low, window.high, "gray")
+    grey = _show(panels[0, 0], scale.pixels(truth), window.low, window.high, "gray")
     for column, (before, after) in enumerate(zip(clean, attacked, strict=True), start=1):
-        _show(panels[0, column], hu_from_relative(before), window.low, window.high, "gray")
-        _show(panels[1, column], hu_from_relative(after), window.low, window.high, "gray")
-        colours = _show(panels[2, column], 1000 * (after - truth), -limit, limit, DIFFERENCE)
+        _show(panels[0, column], scale.pixels(before), window.low, window.high, "gray")
+        _show(panels[1, column], scale.pixels(after), window.low, window.high, "gray")
+        colours = _show(panels[2, column], scale.difference(after, truth), -limit, limit, DIFFERENCE)
         panels[0, column].set_xlabel(f"{decibel(psnr_db(before, truth))} dB")
         panels[1, column].set_xlabel(f"{decibel(psnr_db(after, truth))} dB")
-        panels[2, column].set_xlabel(f"RMSE {1000 * np.sqrt(np.mean((after - truth) ** 2)):.0f} HU")
-    _titles(panels, ["truth", "FBP", *(run.label for run, _, _ in shown.members)])
-    _scale(panels[1, 0], grey, "HU")
-    _scale(panels[2, 0], colours, "difference, HU")
+        panels[2, column].set_xlabel(f"RMSE {scale.rmse(after, truth)}")
+    _titles(panels, ["truth", shown.direct, *(run.label for run, _, _ in shown.members)])
+    if truth.ndim == 2:
+        _bar(panels[1, 0], grey, scale.unit)
+    _bar(panels[2, 0], colours, scale.of("difference"))
     name = slug(["slice", str(shown.slice_index), *(run.label for run, _, _ in shown.members)])
     return picture(
-        name, figure, _alt(shown, clean, attacked, truth), _caption(shown, window, limit), colours=DIFFERENCE
+        name,
+        figure,
+        _alt(shown, clean, attacked, truth),
+        _caption(shown, window, limit),
+        colours=_palette(truth),
     )
+
+
+def _palette(truth: Pixels) -> str | None:
+    """The few colours that a figure of grey images has; of coloured ones all are kept."""
+    return DIFFERENCE if truth.ndim == 2 else None
 
 
 def psnr_db(image: Pixels, truth: Pixels) -> float:
@@ -131,32 +119,27 @@ def _columns(shown: Shown) -> tuple[list[Pixels], list[Pixels]]:
     return clean, attacked
 
 
-def _difference_limit(differences: list[Pixels]) -> float:
-    """The 99.5th percentile, rounded up to two digits: a few hot pixels must not wash out the rest."""
-    reach = max(float(np.percentile(np.abs(difference), 99.5)) for difference in differences)
-    reach = max(reach, 1.0)
-    step: float = 10.0 ** (np.floor(np.log10(reach)) - 1) * 5
-    return float(np.ceil(reach / step) * step)
-
-
 def draw_row(
-    name: str, label: str, images: tuple[Pixels, Pixels, Pixels], window: Window, told: str
+    name: str, label: str, images: tuple[Pixels, Pixels, Pixels], scale: Scale, window: Window, told: str
 ) -> Picture:
-    """One slice of one reconstructor in a row: truth, clean, attacked, attacked − truth (HU)."""
+    """One slice of one reconstructor in a row: truth, clean, attacked, attacked − truth."""
     truth, clean, attacked = images
-    limit = _difference_limit([1000 * (attacked - truth)])
+    difference = scale.difference(attacked, truth)
+    limit = scale.limit([difference])
     figure, panels = _grid(4, truth.shape, rows=1)
     for axes, image in zip(panels[0], images, strict=False):
-        _show(axes, hu_from_relative(image), window.low, window.high, "gray")
-    _show(panels[0, 3], 1000 * (attacked - truth), -limit, limit, DIFFERENCE)
+        _show(axes, scale.pixels(image), window.low, window.high, "gray")
+    _show(panels[0, 3], difference, -limit, limit, DIFFERENCE)
     for axes, title in zip(panels[0], ("truth", "clean", "attacked", "attacked − truth"), strict=True):
         axes.set_title(title)
     panels[0, 0].set_ylabel(label)
     before, after = (decibel(psnr_db(image, truth)) for image in (clean, attacked))
     panels[0, 1].set_xlabel(f"{before} dB")
     panels[0, 2].set_xlabel(f"{after} dB")
-    panels[0, 3].set_xlabel(f"±{limit:g} HU")
-    return picture(name, figure, f"{told} PSNR falls from {before} to {after} dB.", told, colours=DIFFERENCE)
+    panels[0, 3].set_xlabel(f"±{limit:g} {scale.unit}".rstrip())
+    return picture(
+        name, figure, f"{told} PSNR falls from {before} to {after} dB.", told, colours=_palette(truth)
+    )
 
 
 def _grid(columns: int, shape: tuple[int, ...], rows: int = 3) -> tuple[Figure, Panels]:
@@ -183,7 +166,7 @@ def _show(axes: Axes, image: Pixels, low: float, high: float, colours: str) -> A
     return axes.imshow(image, vmin=low, vmax=high, cmap=colours)
 
 
-def _scale(axes: Axes, image: AxesImage, unit: str) -> None:
+def _bar(axes: Axes, image: AxesImage, unit: str) -> None:
     """A colour bar in the empty cell under the truth."""
     inner = axes.inset_axes((0.62, 0.08, 0.09, 0.84))
     bar = axes.figure.colorbar(image, cax=inner, ticklocation="left", extend="both")
@@ -193,7 +176,7 @@ def _scale(axes: Axes, image: AxesImage, unit: str) -> None:
 
 
 def _alt(shown: Shown, clean: list[Pixels], attacked: list[Pixels], truth: Pixels) -> str:
-    names = ["FBP", *(run.label for run, _, _ in shown.members)]
+    names = [shown.direct, *(run.label for run, _, _ in shown.members)]
     parts = [
         f"{name} falls from {decibel(psnr_db(before, truth))} to {decibel(psnr_db(after, truth))} dB"
         for name, before, after in zip(names, clean, attacked, strict=True)
@@ -208,7 +191,7 @@ def _caption(shown: Shown, window: Window, limit: float) -> str:
     first = shown.members[0][0].label
     return (
         f"{shown.title}; {shown.members[0][0].result.sized(examples.eps)}. Each reconstructor is "
-        f"shown under the perturbation made for it, FBP under the one made for {first}. Grey: {window}. "
-        f"Bottom row: attacked − truth, red too bright, blue too dark, ±{limit:g} HU. "
+        f"shown under the perturbation made for it, {shown.direct} under the one made for {first}. Grey: {window}. "
+        f"Bottom row: attacked − truth, red too bright, blue too dark, ±{shown.scale.of(f'{limit:g}')}. "
         "Under each image its PSNR (peak 1) or RMSE."
     )

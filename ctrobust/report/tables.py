@@ -114,7 +114,7 @@ def _block(
         Line("random δ", tuple((error(point.random), "") if point else ("–", "") for point in points)),
         Line("worst-case PSNR, dB", tuple((decibel(p.psnr_db), "") if p else ("–", "") for p in points)),
     )
-    quality = decibel(clean.psnr_db), f"{clean.ssim:.3f}", f"{clean.rmse_hu:.1f}"
+    quality = decibel(clean.psnr_db), f"{clean.ssim:.3f}", clean.rmse_written()
     return Block(label, hue, quality, lines, tuple(check.title for check in measured.failed))
 
 

@@ -47,7 +47,10 @@ def spread_rows(runs: Sequence[Run]) -> list[SpreadRow]:
     columns: list[tuple[Reading, Callable[[float], str]]] = [
         (lambda run: run.result.learned.clean.psnr_db, lambda value: f"{value:.2f}"),
         (lambda run: run.result.learned.clean.ssim, lambda value: f"{value:.3f}"),
-        (lambda run: run.result.learned.clean.rmse_hu, lambda value: f"{value:.1f}"),
+        (
+            lambda run: run.result.learned.clean.rmse,
+            lambda value: f"{value:.1f}" if runs[0].result.in_hu else f"{value:.4f}",
+        ),
         *((_rho_at(eps), error) for eps in all_sizes(runs)),
         (_seconds, lambda value: f"{value:.0f}"),
     ]

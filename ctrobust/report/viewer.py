@@ -15,7 +15,8 @@ from PIL import Image
 
 from ctrobust.core.units import hu_from_relative
 from ctrobust.report.numbers import decibel
-from ctrobust.report.slices import Pixels, Shown, Window, psnr_db
+from ctrobust.report.scale import Pixels, Window
+from ctrobust.report.slices import Shown, psnr_db
 
 WINDOWS = (
     Window("lung", -1350, 150),
@@ -53,9 +54,9 @@ class Sheet:
 
 
 def sheets(shown: Sequence[Shown]) -> list[Sheet]:
-    """As many slices as fit; the first always, shrunk where it must be."""
+    """As many slices as fit; the first always, shrunk where it must be. Pictures have no windows, and no light box."""
     found: list[Sheet] = []
-    for one in shown:
+    for one in (each for each in shown if each.scale.in_hu):
         sheet = _sheet(one, 1 if not found else found[0].shrunk)
         while not found and sheet.size > MOST_BYTES:
             sheet = _sheet(one, 2 * sheet.shrunk)

@@ -2,8 +2,9 @@
 
 import json
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from ctrobust.core.errors import UserError
 from ctrobust.core.files import replacing
@@ -16,6 +17,21 @@ SPLIT_SCHEMA = 1
 MODES = ("patient", "slice", "list")
 DRAWN = MODES[:2]
 KEYS = ("schema", "by", "seed", "store_sha256", *PARTS)
+
+
+class Source(Protocol):
+    """What a split is held against: a `Store`, or a `PictureStore`."""
+
+    @property
+    def path(self) -> Path: ...
+
+    @property
+    def patients(self) -> Sequence[str]: ...
+
+    @property
+    def sha256(self) -> str: ...
+
+    def __len__(self) -> int: ...
 
 
 def make_split(
@@ -74,7 +90,7 @@ def listed_split(store: Store, path: Path) -> Split:
     return Split(by="list", seed=0, store_sha256=store.sha256, train=train, val=val, eval=judged)
 
 
-def leaked(split: Split, store: Store) -> list[int]:
+def leaked(split: Split, store: Source) -> list[int]:
     """The slices of `eval` whose patient is in train or val too; none by patient."""
     known = {store.patients[index] for index in (*split.train, *split.val)}
     return [index for index in split.eval if store.patients[index] in known]
@@ -92,7 +108,7 @@ def write_split(split: Split, path: Path) -> None:
         ) from error
 
 
-def read_split(path: Path, store: Store) -> Split:
+def read_split(path: Path, store: Source) -> Split:
     """Read a manifest and hold it against its store.
 
     Raises UserError where it is malformed, of another store, or where its parts overlap, reach beyond the
@@ -135,7 +151,7 @@ def _manifest(path: Path) -> dict[str, Any]:
     return manifest
 
 
-def _problem(manifest: dict[str, Any], store: Store) -> str | None:
+def _problem(manifest: dict[str, Any], store: Source) -> str | None:
     """What is wrong and what to do, or None. The store's hash comes late: reading it all takes time."""
     return (
         _wrong_form(manifest)
@@ -173,13 +189,13 @@ def _wrong_indices(manifest: dict[str, Any]) -> str | None:
     return None
 
 
-def _another_store(manifest: dict[str, Any], store: Store) -> str | None:
+def _another_store(manifest: dict[str, Any], store: Source) -> str | None:
     if manifest["store_sha256"] == store.sha256:
         return None
     return f"made for another store than {store.path}; name the store it was made for, or split again"
 
 
-def _beyond(manifest: dict[str, Any], store: Store) -> str | None:
+def _beyond(manifest: dict[str, Any], store: Source) -> str | None:
     for part in PARTS:
         for index in manifest[part]:
             if not 0 <= index < len(store):
@@ -187,7 +203,7 @@ def _beyond(manifest: dict[str, Any], store: Store) -> str | None:
     return None
 
 
-def _leak(manifest: dict[str, Any], store: Store) -> str | None:
+def _leak(manifest: dict[str, Any], store: Source) -> str | None:
     for index in leaked(_record(manifest), store)[:1]:
         who = f"patient {store.patients[index]} of eval (slice {index})"
         return f"by patient, but {who} is in train or val too; split again"

@@ -21,7 +21,6 @@ from ctrobust.experiment import Experiment
 from ctrobust.networks.checkpoint import load_checkpoint, save_checkpoint
 from ctrobust.recipes.schema import TrainRecipe
 from ctrobust.reconstruct import LearnedReconstructor
-from ctrobust.store.dataset import SliceDataset
 from ctrobust.threat import L2Ball
 from ctrobust.threat.ascent import evaluating, squared_error
 from ctrobust.train.augment import random_flips, sample_seeds
@@ -232,7 +231,7 @@ def _mean_error(f: LearnedReconstructor, y: Tensor, x: Tensor) -> float:
 
 
 def _loader(experiment: Experiment, settings: TrainRecipe, training: Training) -> tuple[DataLoader[Any], int]:
-    dataset: SliceDataset = experiment.slices(experiment.split.train)
+    dataset = experiment.slices(experiment.split.train)
     steps, crop = range(training.step, settings.steps), experiment.recipe.data.crop
     order: Iterable[list[Any]] = batches(
         len(dataset),

@@ -9,8 +9,7 @@ from torch import nn
 from ctrobust.core.seeds import derive_seed
 from ctrobust.experiment import Experiment
 from ctrobust.recipes.schema import TrainRecipe
-from ctrobust.reconstruct import LearnedReconstructor
-from ctrobust.reconstruct.load import build_network, physics_of
+from ctrobust.reconstruct.load import build_reconstructor, physics_of
 from ctrobust.train.loop import Training, fit
 from ctrobust.train.methods import find_method
 
@@ -21,7 +20,7 @@ def train_run(experiment: Experiment, fabric: Fabric, out: Path) -> None:
     # The networks' starting weights come from torch's global generator: seeded here, and put back after.
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derive_seed(recipe.seed, "weights"))
-        f = LearnedReconstructor(experiment.projector, build_network(recipe), recipe.scan.window)
+        f = build_reconstructor(recipe, experiment.projector)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derive_seed(recipe.seed, "adversary"))
         method = find_method(str(recipe.method))(recipe, fabric)

@@ -12,6 +12,8 @@ from ctrobust.core.errors import UserError
 from ctrobust.core.grid import regrid
 from ctrobust.core.progress import say
 
+from ..colour import read_rgb
+
 PARTS = ("train", "val", "test")
 """As list_eval_partition.txt numbers them: 0, 1, 2."""
 
@@ -44,7 +46,7 @@ class Pictures(Sequence[NDArray[np.float32]]):
     def __getitem__(self, index: int | slice) -> "NDArray[np.float32] | Pictures":
         if isinstance(index, slice):
             return Pictures(self.paths[index], crop=self.crop, size=self.size)
-        stored = _central(_rgb(self.paths[index]), self.crop, self.paths[index])
+        stored = _central(read_rgb(self.paths[index]), self.crop, self.paths[index])
         wide = (self.crop / self.size,) * 2
         channels = [
             regrid(channel, (1.0, 1.0), (self.size, self.size), (wide[0], wide[1]), outside=0.0)
@@ -61,7 +63,7 @@ def faces(folder: Path, part: str, *, crop: int = CROP, size: int = SIZE) -> Pic
     """
     if part not in PARTS:
         raise UserError(f"part {part!r}: give one of {', '.join(PARTS)}")
-    table, images = _table(folder), _images(folder)
+    table, images = list_file(folder), _images(folder)
     parts = _read(table)
     there = {path.name for path in images.iterdir()}
     missing = [name for name, number in parts.items() if PARTS[number] == part and name not in there]
@@ -78,7 +80,8 @@ def faces(folder: Path, part: str, *, crop: int = CROP, size: int = SIZE) -> Pic
     return Pictures(chosen, crop=crop, size=size)
 
 
-def _table(folder: Path) -> Path:
+def list_file(folder: Path) -> Path:
+    """Where the parts are listed. Raises UserError where it is missing."""
     for path in (folder / place / f"{PARTITION}{end}" for place in ("", "Eval") for end in (".txt", ".csv")):
         if path.is_file():
             return path
@@ -110,19 +113,6 @@ def _read(table: Path) -> dict[str, int]:
             raise UserError(f"{table}, line {number}: {entry[1]} stands twice; download it again")
         parts[entry[1]] = int(entry[2])
     return parts
-
-
-def _rgb(path: Path) -> NDArray[np.uint8]:
-    from PIL import Image
-
-    try:
-        with Image.open(path, formats=["JPEG", "PNG"]) as picture:
-            mode, stored = picture.mode, np.asarray(picture)
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise UserError(f"{path}: cannot be read as a picture; unpack it again") from error
-    if mode != "RGB":
-        raise UserError(f"{path}: {mode} rather than RGB; no face of CelebA is, unpack it again")
-    return stored
 
 
 def _central(stored: NDArray[np.uint8], crop: int, path: Path) -> NDArray[np.uint8]:

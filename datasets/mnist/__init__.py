@@ -31,6 +31,11 @@ def digits(folder: Path, part: str) -> NDArray[np.float32]:
     return (_of(part, stored) / np.float32(255)).astype(np.float32)
 
 
+def image_files(folder: Path) -> list[Path]:
+    """The two files that `digits` reads. Raises UserError where one is missing."""
+    return [_file(folder, part, "images", 3) for part in ("train", "test")]
+
+
 def labels(folder: Path, part: str) -> NDArray[np.uint8]:
     """(N,) the digit of each image of `digits(folder, part)`. Raises UserError where the two files do not match."""
     path = _file(folder, part, "labels", 1)

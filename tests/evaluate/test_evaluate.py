@@ -125,3 +125,18 @@ def test_a_flipped_sign_in_the_adjoint_is_caught(monkeypatch: pytest.MonkeyPatch
     assert not attack_checks(
         FilteredBackProjection(A), A, y, x, ProjectedGradientAscent(L2Ball(0.05), steps=3)
     )["adjoint"]["ok"]
+
+
+def test_quality_of_colours_is_the_mean_over_channels() -> None:
+    draw = np.random.default_rng(0)
+    truth, estimate = draw.random((2, 3, 28, 28), np.float32)
+    alone = [quality(*pair) for pair in zip(estimate, truth, strict=True)]
+    whole = quality(estimate, truth)
+    assert whole.mse == pytest.approx(np.mean([each.mse for each in alone]))
+    assert whole.ssim == pytest.approx(np.mean([each.ssim for each in alone]))
+    assert mean_quality([whole], in_hu=False)["rmse_hu"] is None
+
+
+def test_fewer_slices_than_patients_come_from_all_over() -> None:
+    """The first half of MNIST's test set is the easier one."""
+    assert spread_over_patients(range(100, 1100), [f"{i}" for i in range(1100)], 4) == [225, 475, 725, 975]

@@ -6,7 +6,8 @@ import pytest
 from ctrobust.report import findings, numbers
 from ctrobust.report.compare import references, warnings
 from ctrobust.report.runs import find_runs, read_runs
-from ctrobust.report.slices import choose_window, psnr_db, shown_slices
+from ctrobust.report.scale import choose_window
+from ctrobust.report.slices import psnr_db, shown_slices
 from ctrobust.report.tables import result_blocks
 from ctrobust.report.training import smoothed
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from ctrobust.core.errors import UserError
+from ctrobust.report import write_report
 from ctrobust.report.runs import find_runs, read_runs
 
 
@@ -144,3 +145,28 @@ def test_json_of_another_hand_is_read_alike(make_run):
     (folder / "result.json").write_text(json.dumps(content, indent=1))
     (run,) = read(folder)
     assert [point.eps for point in run.result.learned.curve] == [0, 0.005, 0.01, 0.02, 0.04]
+
+
+def test_a_result_file_is_drawn_with_what_lies_beside_it(make_run, tmp_path):
+    """`evaluate --out own.json` writes own.examples.npz and own.recipe.yaml with it."""
+    run, elsewhere = make_run("erm", slices=1), tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    for name, own in (
+        ("result.json", "own.json"),
+        ("result.examples.npz", "own.examples.npz"),
+        ("recipe.yaml", "own.recipe.yaml"),
+    ):
+        (run / name).rename(elsewhere / own)
+    page = write_report([elsewhere / "own.json", make_run("minmax", slices=1)], tmp_path / "page").read_text()
+    assert "erm" in page
+    assert "handed over" not in page
+    (elsewhere / "own.recipe.yaml").unlink()
+    assert "recipe.yaml: not found" in refused(elsewhere / "own.json")
+
+
+def test_an_earlier_result_of_a_run_has_the_run_s_recipe(make_run):
+    run = make_run("erm", slices=1)
+    (run / "result-1.json").write_text((run / "result.json").read_text())
+    (found,) = read(run / "result-1.json")
+    assert found.recipe["method"] == "erm"
+    assert found.examples is None

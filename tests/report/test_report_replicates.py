@@ -191,6 +191,23 @@ def test_folds_of_two_methods_are_compared_slice_by_slice(make_run):
     assert row.verdict == "smaller error"
 
 
+def test_splits_that_overlap_are_no_folds(make_run):
+    """Seeds that each drew a split of their own: a slice counts in several, and so the runs are averaged."""
+
+    def overlapping(number):
+        def change(result, recipe):
+            fold(number)(result, recipe)
+            result["slices"]["index"][0], result["slices"]["patient"][0] = 0, "P0"
+
+        return change
+
+    runs = [make_run("erm", overlapping(number), name=f"fold-{number}") for number in range(3)]
+    (erm,) = pool(read(*runs))
+    assert erm.result.learned.at(0.02).rho_ci95 is None
+    assert erm.result.learned.at(0.02).random == pytest.approx(1.0)
+    assert any("means over 3 runs" in sentence for sentence in findings.remarks([erm]))
+
+
 def test_an_adversary_that_one_fold_lacks_is_left_out(make_run):
     runs = [make_run("erm", fold(number, adversary=number > 0), name=f"fold-{number}") for number in range(3)]
     (erm,) = pool(read(*runs))

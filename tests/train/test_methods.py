@@ -165,6 +165,26 @@ def test_further_is_a_step_of_ascent_on_the_gradient_that_G_climbed_by(opened: O
     assert equal(one.method.state_dict(), plain.method.state_dict()), "G learns the same"
 
 
+def test_the_first_look_is_at_what_f_met_on_another_sample(opened: Open, fabric: Fabric) -> None:
+    """The δ of the step before, in the order of its samples, a sample at the place of its number."""
+    one = scene(opened(*VARIANTS["G from the last δ"], "threat.eps=0.1"), fabric)
+    assert "last" not in one.method.state_dict()
+    order = torch.tensor([2, 0, 3, 1])
+    delta, _ = one.method.perturb(one.f, one.y, one.x, order)
+    assert delta is not None
+    last = one.method.state_dict()["last"]
+    assert torch.equal(last, delta[order.argsort()])
+    shown = []
+    G = one.method._raw  # type: ignore[attr-defined]
+    G.register_forward_pre_hook(lambda module, inputs: shown.append(inputs[1]))
+    one.method.propose(one.f, one.y, one.x, torch.tensor([5, 6, 7, 8]))
+    ball = L2Ball(0.1)
+    at = ball.rescale(last[[1, 2, 3, 0]], one.y)
+    with evaluating(one.f):
+        climb = ball.rescale(error_and_gradient(one.f, one.y, one.x, at)[1], one.y)
+    torch.testing.assert_close(shown[0], climb, rtol=1e-3, atol=1e-4)
+
+
 def test_the_rate_of_G_falls_along_half_a_cosine(opened: Open, fabric: Fabric) -> None:
     one = scene(opened("method=minmax", "threat.lr=0.02"), fabric)
     rates = []

@@ -51,7 +51,7 @@ class MinMax(Adversarial):
     def __init__(self, recipe: Recipe, fabric: Fabric) -> None:
         super().__init__(recipe, fabric)
         self._threat, self._lambda_2 = recipe.threat, recipe.threat.lambda_2
-        self._raw = build_perturber(recipe.threat)
+        self._raw = build_perturber(recipe)
         self._G, self._optimizer = fabric.setup(self._raw, _optimizer(self._raw, recipe))
         self._last: Tensor | None = None
         self._newborn = {name: value.clone() for name, value in self._raw.state_dict().items()}

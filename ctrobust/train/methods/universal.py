@@ -20,7 +20,7 @@ class Universal(Adversarial):
     """
 
     def prepare(self, f: LearnedReconstructor) -> None:
-        shape = self.recipe.threat.groups, 1, *f.projector.geometry.sinogram_shape
+        shape = self.recipe.threat.groups, self.recipe.data.channels, *f.projector.sinogram_shape
         generator = torch.Generator().manual_seed(derive_seed(self.recipe.seed, "universal"))
         self._shared = _unit(torch.randn(shape, generator=generator)).to(self.fabric.device)
 

@@ -1,0 +1,72 @@
+"""Examinations on request: FBP, whose answers are known, and what cannot be made is said and loses nothing."""
+
+import pytest
+import torch
+
+from ctrobust.core.geometry import ParallelBeam
+from ctrobust.evaluate import examinations
+from ctrobust.evaluate.examinations import EXAMINATIONS, Case, examine
+from ctrobust.instability import Letters, Nodule
+from ctrobust.operators import Projector
+from ctrobust.reconstruct import FilteredBackProjection
+from ctrobust.threat import L2Ball, Linf, ProjectedGradientAscent
+
+SIZE, PIXEL_MM = 48, 6.0
+
+
+@pytest.fixture
+def case(monkeypatch: pytest.MonkeyPatch) -> Case:
+    monkeypatch.setattr(examinations, "DRAWS", 8)
+    monkeypatch.setattr(
+        examinations, "STRUCTURES", {"nodule": Nodule(24.0, 100.0), "letter": Letters("C", 40.0, 100.0)}
+    )
+    A = Projector(ParallelBeam(SIZE, 60, pixel_mm=PIXEL_MM))
+    v, u = torch.meshgrid(*(torch.linspace(-1, 1, SIZE),) * 2, indexing="ij")
+    body = (u**2 + v**2 < 0.8).float()
+    x = torch.stack([body, 1.1 * body])[:, None]
+    attack = ProjectedGradientAscent(L2Ball(0.02), steps=10, restarts=1)
+    return Case(FilteredBackProjection(A, "hann"), A, A(x), x, attack, photons=1e5, seed=0)
+
+
+def test_a_linear_stable_f_has_no_instability(case: Case) -> None:
+    found = examine(list(EXAMINATIONS), case)
+    assert list(found) == list(EXAMINATIONS)
+    # FBP with a Hann window stretches nothing by √20: the protocol of Antun et al. shrinks to nothing.
+    assert found["tiny"]["relative"] < 1e-3
+    for row in found["structures"]["structures"].values():
+        assert 0.3 < row["crc"] < 1.1
+        # For a linear f hiding and inventing are the same δ with its sign turned.
+        assert row["crc"] - row["crc_hidden"] == pytest.approx(row["crc_invented"], rel=0.05)
+        assert row["eps"] == pytest.approx(row["footprint"] / 2, rel=0.3)
+        assert row["npw"] > row["npw_hidden"]
+    errors = [row["squared_error"] for row in found["views"]["rows"]]
+    assert [row["views"] for row in found["views"]["rows"]] == [30, 60, 120, 240]
+    assert errors[0] > errors[1] > 0.9 * errors[-1]
+    # The response of a linear f to a disc does not depend on the δ beside it.
+    clean, attacked = found["texture"]["edge"], found["texture"]["edge_attacked"]
+    assert attacked["mtf"] == pytest.approx(clean["mtf"], abs=1e-3)
+    assert clean["mtf50_per_mm"] < 0.5 / PIXEL_MM
+    assert max(found["texture"]["noise"]["power_hu2_mm2"]) > 0
+    lower, exact, upper = (row["rho"] for row in found["bracket"]["rows"])
+    assert 0.9 * upper < lower <= exact * (1 + 1e-6) <= upper * (1 + 2e-6)
+
+
+def test_what_cannot_be_made_says_why_and_the_rest_goes_on(case: Case) -> None:
+    of_largest = Case(
+        lambda y: case.f(y),
+        case.A,
+        case.y,
+        case.x,
+        ProjectedGradientAscent(Linf(0.01), steps=2, restarts=1),
+        1e5,
+        0,
+    )
+    found = examine(["views", "bracket", "tiny"], of_largest)
+    assert "of one scan alone" in found["views"]["not_made"]
+    assert "L2 ball" in found["bracket"]["not_made"]
+    assert found["tiny"]["steps"] == 100
+
+
+def test_no_room_for_a_structure_is_said(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(examinations, "STRUCTURES", {"too large": Nodule(1000.0, 100.0)})
+    assert "no place" in examine(["structures"], case)["structures"]["not_made"]
