@@ -157,7 +157,7 @@ class ThreatRecipe:
     weight: NotNegative = 1.0
     ball: Literal["project", "hinge"] = "project"
     lambda_2: Positive = 1.0e6
-    sees: Literal["sinogram", "gradient"] = "sinogram"
+    sees: Literal["sinogram", "gradient", "last"] = "sinogram"
     applications: Count = 1
     first_look: Literal["random", "last"] = "random"
     further: bool = False
@@ -178,8 +178,10 @@ class ThreatRecipe:
             raise ValueError("turns=together goes with ball=project, steps_per_update=1 and fresh=false")
         if self.further and (self.turns == "together" or self.ball == "hinge"):
             raise ValueError("further=true goes with turns=alternate and ball=project")
-        if self.first_look == "last" and (self.sees == "sinogram" or self.ball == "hinge"):
-            raise ValueError("first_look=last goes with sees=gradient and ball=project")
+        if self.first_look == "last" and self.sees != "gradient":
+            raise ValueError("first_look=last goes with sees=gradient")
+        if "last" in (self.sees, self.first_look) and self.ball == "hinge":
+            raise ValueError("what f met last goes with ball=project")
         if self.fresh and self.steps_per_update < 2:
             raise ValueError(
                 "fresh=true goes with steps_per_update of 2 or more: G has to learn before f meets it"

@@ -162,7 +162,7 @@ def build_perturber(recipe: Recipe) -> nn.Module:
 
 def _build_perturber(recipe: Recipe) -> SinogramPerturber | MeasurementPerturber:
     threat = recipe.threat
-    scale, hints = threat.eps if threat.relative else 0.02, int(threat.sees == "gradient")
+    scale, hints = threat.eps if threat.relative else 0.02, int(threat.sees != "sinogram")
     if not recipe.scan.dense:
         return SinogramPerturber(threat.base_channels, threat.levels, scale=scale, hints=hints)
     numbers, width = recipe.data.channels * recipe.scan.measurements, 32 * threat.base_channels

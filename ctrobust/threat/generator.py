@@ -15,7 +15,7 @@ from ctrobust.threat.budget import Budget
 
 FIRST_LOOK = 0.1
 
-Sees = Literal["sinogram", "gradient"]
+Sees = Literal["sinogram", "gradient", "last"]
 
 
 @dataclass(frozen=True)
@@ -24,6 +24,7 @@ class Generator:
 
     sees    sinogram: G(y). gradient: G is also shown ĝ, the direction of ascent at a tenth of a random perturbation,
             and corrects it, δ = ĝ + G(y, ĝ), `applications` times, each at the δ of the one before.
+            last: what it is shown and corrects is `first`, where there is one.
     first   (N, 1, views, bins): where the first ĝ is taken instead, scaled to the ball, the i-th sample at i mod N
     G trains f and is no measure of it: its error is a lower bound, and usually a loose one.
     """
@@ -41,6 +42,8 @@ class Generator:
             if self.sees == "sinogram":
                 return self.budget.rescale(self.G(y), y)
             delta = self._first_look(y)
+            if self.sees == "last" and self.first is not None:
+                return self.budget.rescale(delta + self.G(y, delta), y)
             seen = torch.zeros_like(y)
             for application in range(self.applications):
                 climb = self.budget.rescale(error_and_gradient(f, y, x, delta)[1], y)

@@ -5,7 +5,7 @@
 This file is the max over φ; the min over θ is `loop.descend`, the same for every method.
 """
 
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 from lightning_fabric import Fabric
@@ -26,6 +26,14 @@ FIRST_LOOK = 0.1
 FURTHER = 3.0
 
 
+class _Met(NamedTuple):
+    """What f meets at this step."""
+
+    delta: Tensor
+    y: Tensor
+    samples: Tensor
+
+
 class MinMax(Adversarial):
     """G and its ascent, by `threat`:
 
@@ -35,8 +43,10 @@ class MinMax(Adversarial):
     sees     sinogram: G(y) (the paper's).
              gradient: G is also shown ĝ, the ascent direction of the loss at a small random perturbation, and
              corrects it: δ = ĝ + G(y, ĝ) (ours). applications: how often, each at the δ of the one before.
-    first_look  last: ĝ is taken not there but at a δ that f met at the step before, on another sample (ours). What
-             spoils one slice is near what spoils the next; and f learns a place that stays the same.
+             last: G is shown δ̄, a δ of the step before, of another sample and a step of ascent further, and corrects
+             it: δ = δ̄ + G(y, δ̄) (ours). A pass through f less than by the gradient.
+    first_look  last: ĝ is taken not there but at that δ̄ (ours). What spoils one slice is near what spoils the next;
+             and f learns a place that stays the same.
     turns    alternate: G ascends `steps_per_update` times on f as it is, then f descends, at the last δ that G
              was judged by: to ask G once more, after its step, would cost a pass.
              together: G ascends on the gradient of f's own descent, which saves a pass through f.
@@ -67,12 +77,19 @@ class MinMax(Adversarial):
         with held(f):
             seen = self._look(f, y, x, samples)
             if self._threat.turns == "together":
-                delta, figures = self._perturbation(self._G, y, seen, samples), Figures()
-            else:
-                for _ in range(self._threat.steps_per_update):
-                    delta, figures = self._ascend(f, y, x, samples, seen)
-        self._remember(delta.detach(), samples)
-        return delta, figures
+                delta = self._perturbation(self._G, y, seen, samples)
+                self._met = _Met(delta, y, samples)
+                if self._remembers:
+                    delta.retain_grad()
+                return delta, {}
+            for _ in range(self._threat.steps_per_update):
+                delta, figures = self._ascend(f, y, x, samples, seen)
+        met = delta.detach()
+        if self._threat.further or self._remembers:
+            further = self._further(delta, y, -1)
+            self._remember(further, samples)
+            met = further if self._threat.further else met
+        return met, figures
 
     def propose(self, f: nn.Module, y: Tensor, x: Tensor, samples: Tensor) -> Tensor:
         with held(f), torch.no_grad():
@@ -80,6 +97,8 @@ class MinMax(Adversarial):
 
     def constrain(self, f: LearnedReconstructor, lr: float) -> Figures:
         if self._threat.turns == "together":
+            if self._remembers:
+                self._remember(self._further(self._met.delta, self._met.y, 1), self._met.samples)
             # f went down this gradient, G goes up.
             for weight in self._raw.parameters():
                 if weight.grad is not None:
@@ -91,7 +110,7 @@ class MinMax(Adversarial):
     def _ascend(
         self, f: nn.Module, y: Tensor, x: Tensor, samples: Tensor, seen: Tensor | None
     ) -> tuple[Tensor, Figures]:
-        """One step of G up the objective; the δ from which it went."""
+        """One step of G up the objective; the δ from which it went, with its gradient down."""
         delta = self._perturbation(self._G, y, seen, samples)
         delta.retain_grad()
         gain = self._threat.weight * squared_errors(self.mixed(f, y + delta), x)
@@ -103,12 +122,16 @@ class MinMax(Adversarial):
         self._optimizer.zero_grad()
         self.fabric.backward(-gain.mean())
         self._optimizer.step()
-        return self._further(delta, y) if self._threat.further else delta.detach(), figures
+        return delta, figures
 
-    def _further(self, delta: Tensor, y: Tensor) -> Tensor:
-        assert delta.grad is not None
-        climb = self.budget.rescale(-delta.grad, y)
+    def _further(self, delta: Tensor, y: Tensor, sign: int) -> Tensor:
+        """A step along sign·∇; where f's loss had no part of δ (λ₁ = 0) there is no gradient."""
+        climb = self.budget.rescale(sign * delta.grad, y) if delta.grad is not None else 0
         return self.budget.rescale(delta.detach() + FURTHER * climb, y)
+
+    @property
+    def _remembers(self) -> bool:
+        return "last" in (self._threat.sees, self._threat.first_look)
 
     def _watch_ball(self, outside: Tensor) -> Figures:
         """λ₂ grows by the share outside over all processes, so that they keep one objective."""
@@ -125,13 +148,15 @@ class MinMax(Adversarial):
         return self.budget.rescale(proposal, y) if self._threat.ball == "project" else proposal
 
     def _look(self, f: nn.Module, y: Tensor, x: Tensor, samples: Tensor) -> Tensor | None:
-        """ĝ on the sphere: the loss gradient where another perturbation has switched the null directions on."""
+        """ĝ on the sphere: the loss gradient where another perturbation has switched the null directions on; or δ̄."""
         if self._threat.sees == "sinogram":
             return None
         if self._last is None:
             at = FIRST_LOOK * self.budget.random(y, derive_seed(self.recipe.seed, "hint", self.step))
         else:
             at = self.budget.rescale(self._last[samples.to(y.device) % len(self._last)], y)
+            if self._threat.sees == "last":
+                return at
         seen = self._ascent_direction(f, y, x, at)
         for _ in range(self._threat.applications - 1):
             with torch.no_grad():
@@ -141,7 +166,7 @@ class MinMax(Adversarial):
 
     def _remember(self, delta: Tensor, samples: Tensor) -> None:
         """δ of all processes in the order of their samples: the same however many there are."""
-        if self._threat.first_look == "last":
+        if self._remembers:
             order = self._everyone(samples).argsort(stable=True)
             self._last = self._everyone(delta)[order.to(delta.device)]
 
