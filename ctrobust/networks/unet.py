@@ -56,9 +56,20 @@ class UNet(nn.Module):
 
 
 def group_norm(width: int) -> nn.Module:
-    """`nn.GroupNorm` of up to eight groups: a sample does not depend on its neighbours in the batch."""
+    """`GroupNorm` of up to eight groups: a sample does not depend on its neighbours in the batch."""
     groups = next(count for count in (8, 4, 2, 1) if width % count == 0)
-    return nn.GroupNorm(groups, width)
+    return GroupNorm(groups, width)
+
+
+class GroupNorm(nn.GroupNorm):
+    """torch's own, but in bfloat16 on a CPU, where the backward of that was over half of G's time."""
+
+    def forward(self, image: Tensor) -> Tensor:
+        if image.dtype != torch.bfloat16 or image.device.type != "cpu":
+            return super().forward(image)
+        groups = image.contiguous().reshape(len(image), self.num_groups, -1).float()
+        even = nn.functional.layer_norm(groups, groups.shape[2:], eps=self.eps).reshape(image.shape)
+        return torch.addcmul(self.bias[:, None, None], even, self.weight[:, None, None]).to(image.dtype)
 
 
 def pad_to_multiple(image: Tensor, multiple: int, mode: str) -> tuple[Tensor, tuple[slice, slice]]:
