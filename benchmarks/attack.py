@@ -1,6 +1,6 @@
 """What does an attack cost, and what does attacking in batches save?
 
-    python benchmarks/attack.py [--size 128] [--views 36] [--channels 16] [--batch 8] [--steps 20]
+    python benchmarks/attack.py [--size 128] [--views 36] [--channels 16] [--batch 8] [--rounds 5]
 
 In turns, on the same slices, network and number of steps, milliseconds a slice and step (the fastest of the rounds):
 the batch; its slices one by one; the batch with f in bf16; the slices one by one over ASTRA's own CPU projectors, the

@@ -1,6 +1,6 @@
 """What does a training step cost, by method, and how much of it is physics?
 
-    python benchmarks/training.py [METHOD …] [--size 128] [--views 36] [--channels 16] [--batch 8] [--precision bf16]
+    python benchmarks/training.py [METHOD …] [--size 128] [--views 36] [--channels 16] [--batch 8] [--rounds 5]
 
 Every method takes its steps in turns with the others, on the same batch, network and precision: milliseconds a step
 (the fastest of the rounds), the ratio to erm, and the share of A and Aᵀ, inside backward too. Memory is the process's
