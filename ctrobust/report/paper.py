@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from ctrobust.report.compare import all_sizes, everyone
 from ctrobust.report.numbers import MINUS, THIN, decibel, error
+from ctrobust.report.replicates import are_folds
 from ctrobust.report.result import Measured, Point
 from ctrobust.report.runs import Run
 from ctrobust.report.style import SOFTWARE
@@ -141,7 +142,10 @@ def _note(runs: Sequence[Run]) -> str:
     shown = everyone(runs)
     if any(point.rho_ci95 for _, _, measured in shown for point in measured.curve):
         text += " In brackets: 95 % interval clustered by patient."
-    if any(run.singles for run in runs):
+    pooled = [run for run in runs if run.singles]
+    if any(are_folds(run.singles) for run in pooled):
+        text += " Folds: every slice is judged by a run whose split kept it apart."
+    if any(not are_folds(run.singles) for run in pooled):
         text += " Means over runs that differ in seed and split alone."
     if any(measured.failed for _, _, measured in shown):
         text += " †: a check of the attack failed; the true worst case may be far larger."

@@ -9,6 +9,7 @@ from ctrobust.evaluate.statistics import clustered_interval
 from ctrobust.report import findings, write_report
 from ctrobust.report.compare import hues, warnings
 from ctrobust.report.comparisons import comparisons
+from ctrobust.report.paper import markdown
 from ctrobust.report.replicates import pool
 from ctrobust.report.runs import find_runs, read_runs
 from ctrobust.report.trade_off import draw_trade_off, spread_rows
@@ -175,6 +176,8 @@ def test_folds_count_by_their_slices_and_have_an_interval_over_all_patients(make
     assert (adam.rho, adam.rho_ci95) == (pytest.approx(errors.mean()), pytest.approx(point.rho_ci95))
     assert adam.size == pytest.approx((2 * 0.01 + 3 * 0.02 + 4 * 0.03) / 9)
     assert any("over all slices of 3 folds" in sentence for sentence in findings.remarks([erm]))
+    assert "9 slices of 6 patients" in markdown([erm])
+    assert "kept it apart" in markdown([erm])
 
 
 def test_folds_of_two_methods_are_compared_slice_by_slice(make_run):
