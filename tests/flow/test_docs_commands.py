@@ -89,7 +89,9 @@ def require_taken(verb: str, given: list[str]) -> None:
         assert all(override.startswith("evaluate.") for override in arguments.overrides)
         load_recipe("tiny", ["scan.photons=1e5", *arguments.overrides])
     elif verb == "sweep":
-        assert make_grid(arguments.recipe, arguments.assignments, store=None, split=None)
+        # Split files are the reader's own.
+        settings = [given for given in arguments.assignments if not given.startswith("data.split=")]
+        assert make_grid(arguments.recipe, settings, store=None, split=None)
 
 
 def require_known(words: list[str]) -> None:
