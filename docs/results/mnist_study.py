@@ -218,7 +218,6 @@ def draw(runs: Sequence[Trained]) -> None:
     main = [one for one in runs if one.recipe.scan.geometry != "spectrum"]
     at_200 = [one for one in main if one.recipe.scan.measurements == 200]
     with drawing():
-        draw_curves([one for one in main if one.method in ("erm", "minmax")], "mnist-matrices.png")
         draw_curves(at_200, "mnist-methods.png")
         draw_digits(at_200, "mnist-digits.png")
         scans = [(one, one.recipe.scan) for one in runs]
