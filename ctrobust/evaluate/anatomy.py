@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ctrobust.evaluate.statistics import clustered_interval
+from ctrobust.core.statistics import clustered_interval
 from ctrobust.instability.places import body_mask
 
 Array = NDArray[np.float64]

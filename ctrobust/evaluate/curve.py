@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ctrobust.core.seeds import derive_seed
+from ctrobust.core.statistics import clustered_interval
 from ctrobust.evaluate.metrics import psnr_db
-from ctrobust.evaluate.statistics import clustered_interval
 from ctrobust.threat import L2Ball, ProjectedGradientAscent
 from ctrobust.threat.ascent import Reconstructor, evaluating, exact_arithmetic, squared_error
 from ctrobust.threat.budget import per_sample

@@ -6,15 +6,17 @@ numbers under its name, with what they were measured on.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
 from ctrobust.bounds import bracket
 from ctrobust.core.errors import UserError
-from ctrobust.core.progress import Progress, say
+from ctrobust.core.progress import say
 from ctrobust.core.seeds import derive_seed
+from ctrobust.evaluate.sharing import share_out
 from ctrobust.evaluate.texture import EdgeResponse, NoisePower, edge_response, ensemble_noise, noise_power
 from ctrobust.instability import (
     Letters,
@@ -31,6 +33,9 @@ from ctrobust.operators import Projector
 from ctrobust.operators.noise import low_dose
 from ctrobust.threat import L2Ball, ProjectedGradientAscent
 from ctrobust.threat.ascent import Reconstructor, evaluating, exact_arithmetic
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
 
 PHOTONS = 1e5
 """Per ray, where the scan itself is noiseless: observers and noise power need a dose."""
@@ -58,10 +63,14 @@ class Case:
     seed: int
 
 
-def examine(names: Sequence[str], case: Case) -> dict[str, Any]:
-    """{name: what was found}, in their order; {"not_made": reason} where f, budget or x do not allow it."""
+def examine(names: Sequence[str], case: Case, fabric: "Fabric | None" = None) -> dict[str, Any]:
+    """{name: what was found}, in their order; {"not_made": reason} where f, budget or x do not allow it.
+
+    With a fabric they are shared out over its processes.
+    """
     with exact_arithmetic():
-        return {name: _made(name, case) for name in Progress(names, "examine", total=len(names))}
+        found = share_out([partial(_made, name, case) for name in names], "examine", fabric)
+    return dict(zip(names, found, strict=True))
 
 
 def _made(name: str, case: Case) -> dict[str, Any]:

@@ -84,6 +84,7 @@ def evaluate_run(
         examined = examine(
             recipe.evaluate.examinations,
             Case(f, A, *few, shown, recipe.scan.photons or PHOTONS, recipe.seed),
+            fabric,
         )
         control_checks = {name: gradient_check(arm, *few) for name, arm in controls.items()}
         examples = draw(f, direct, experiment, [batch.shown for batch in found], eps)

@@ -11,10 +11,10 @@ import torch
 from numpy.typing import NDArray
 
 from ctrobust.core.errors import UserError
+from ctrobust.core.statistics import clustered_interval
 from ctrobust.evaluate.budgets import shown_radius
 from ctrobust.evaluate.selection import parts
 from ctrobust.evaluate.sharing import share_out
-from ctrobust.evaluate.statistics import clustered_interval
 from ctrobust.experiment import Experiment
 from ctrobust.networks.checkpoint import load_checkpoint, weights_sha256
 from ctrobust.operators import Projector

@@ -1,7 +1,7 @@
 """What a recipe may say: frozen values with their defaults. Configuration stops at the door."""
 
 from importlib.metadata import entry_points
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 from pydantic import BeforeValidator, ConfigDict, Field, model_validator
 from pydantic.dataclasses import dataclass
@@ -198,7 +198,7 @@ class RegularizeRecipe:
 
 
 Control = Literal["fbp", "sirt", "cgls", "tv"]
-SCANNER_FAULTS = (
+ScannerFault = Literal[
     "angle_jitter",
     "centre_shift",
     "pixel_size",
@@ -206,7 +206,7 @@ SCANNER_FAULTS = (
     "intensity_drift",
     "ring",
     "dead_channels",
-)
+]
 AdversaryName = Literal[
     "momentum",
     "plain",
@@ -220,13 +220,7 @@ AdversaryName = Literal[
     "local",
     "image",
     "generator",
-    "angle_jitter",
-    "centre_shift",
-    "pixel_size",
-    "gain_drift",
-    "intensity_drift",
-    "ring",
-    "dead_channels",
+    ScannerFault,
 ]
 
 
@@ -289,7 +283,7 @@ class Recipe:
 
     @model_validator(mode="after")
     def _what_goes_with_a_matrix(self) -> "Recipe":
-        faults = [name for name in self.evaluate.adversaries if name in SCANNER_FAULTS]
+        faults = [name for name in self.evaluate.adversaries if name in get_args(ScannerFault)]
         if self.scan.dense and faults:
             raise ValueError(f"evaluate.adversaries: {faults[0]} is a scanner's; scan.geometry is a matrix")
         if self.scan.dense and "sirt" in self.evaluate.controls:

@@ -1,7 +1,6 @@
 """Two methods on the same slices: the interval of their paired difference, clustered by patient.
 
-Here and not in `evaluate`, which judges one run at a time: only the page sees several. The interval is that of
-`ctrobust.evaluate.statistics`, and a test holds the two together; a reader of result files must not load torch for it.
+Here and not in `evaluate`, which judges one run at a time: only the page sees several.
 """
 
 import math
@@ -11,24 +10,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from ctrobust.core.statistics import FEWEST_PATIENTS, LEVEL, interval
+
 Array = NDArray[np.float64]
-
-FEWEST_PATIENTS = 6
-LEVEL = 0.05
-
-
-@dataclass(frozen=True)
-class Interval:
-    """A mean over slices, its 95 % interval over patients, and the two-sided p of its being 0."""
-
-    mean: float
-    low: float
-    high: float
-    p: float
-
-    @property
-    def both(self) -> tuple[float, float]:
-        return self.low, self.high
 
 
 @dataclass(frozen=True)
@@ -83,32 +67,6 @@ def paired(errors: Array, others: Array, patients: Sequence[object]) -> Paired:
         None if of_logs is None else (math.exp(of_logs.low), math.exp(of_logs.high)),
         of_difference.p,
     )
-
-
-def interval(values: Array, patients: Sequence[object]) -> Interval:
-    """Of the mean of (N,) values: linearised variance of a ratio of cluster totals, t on clusters − 1 degrees.
-
-    Cochran, Sampling Techniques, 1977, ch. 11. Two patients at least.
-    """
-    # A tenth of a second to load, for a page that may have nothing to compare.
-    from scipy.special import stdtr, stdtrit
-
-    _, member = np.unique(np.asarray(patients, dtype=str), return_inverse=True)
-    clusters = int(member.max()) + 1
-    mean = float(values.mean())
-    totals = np.bincount(member, values - mean)
-    error = math.sqrt(clusters / (clusters - 1) * np.square(totals).sum()) / len(values)
-    half = float(stdtrit(clusters - 1, (2 - LEVEL) / 2)) * error
-    # Equal values: what differs at all differs for certain.
-    p = 2 * float(stdtr(clusters - 1, -abs(mean) / error)) if error > 0 else float(mean == 0)
-    return Interval(mean, mean - half, mean + half, p)
-
-
-def interval_of_mean(values: Array, patients: Sequence[object]) -> tuple[float, float] | None:
-    """The same alone; None with fewer than 6 patients."""
-    if len(set(map(str, patients))) < FEWEST_PATIENTS:
-        return None
-    return interval(values, patients).both
 
 
 def corrected(comparisons: Sequence[Paired]) -> list[Paired]:

@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from ctrobust.core.statistics import clustered_interval
 from ctrobust.report.numbers import general
-from ctrobust.report.paired import interval_of_mean
 from ctrobust.report.result import Adversary, Check, Clean, Measured, Point, Result, Slices
 from ctrobust.report.runs import Run
 
@@ -132,7 +132,7 @@ def _over_folds(results: Sequence[Result]) -> tuple[Adversary, ...]:
             replace(
                 first,
                 rho=float(errors.mean()),
-                rho_ci95=interval_of_mean(errors, owners),
+                rho_ci95=clustered_interval(errors, owners),
                 size=size,
                 worst=errors,
             )
@@ -221,7 +221,9 @@ def _mean_point(row: Sequence[Point], weights: Sequence[int], slices: Slices | N
     errors = None if slices is None else slices.at(row[0].eps)
     if slices is None or errors is None:
         return Point(row[0].eps, rho, None, random, psnr_db)
-    return Point(row[0].eps, float(errors.mean()), interval_of_mean(errors, slices.patient), random, psnr_db)
+    return Point(
+        row[0].eps, float(errors.mean()), clustered_interval(errors, slices.patient), random, psnr_db
+    )
 
 
 def _merged(each: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

@@ -9,11 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ctrobust.core.geometry import ParallelBeam
+from ctrobust.core.statistics import clustered_interval
 from ctrobust.evaluate import robustness_curve
 from ctrobust.evaluate.competence import adjoint_gap, attack_checks
 from ctrobust.evaluate.metrics import mean_quality, quality
 from ctrobust.evaluate.selection import evenly, spread_over_patients
-from ctrobust.evaluate.statistics import clustered_interval
 from ctrobust.networks import FBPConvNet
 from ctrobust.operators import Projector
 from ctrobust.reconstruct import FilteredBackProjection, LearnedReconstructor

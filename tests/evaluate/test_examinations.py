@@ -1,5 +1,8 @@
 """Examinations on request: FBP, whose answers are known, and what cannot be made is said and loses nothing."""
 
+from dataclasses import fields
+from typing import get_args
+
 import pytest
 import torch
 
@@ -8,7 +11,9 @@ from ctrobust.evaluate import examinations
 from ctrobust.evaluate.examinations import EXAMINATIONS, Case, examine
 from ctrobust.instability import Letters, Nodule
 from ctrobust.operators import Projector
+from ctrobust.recipes.schema import EvaluateRecipe
 from ctrobust.reconstruct import FilteredBackProjection
+from ctrobust.report.examined import TABLES
 from ctrobust.threat import L2Ball, Linf, ProjectedGradientAscent
 
 SIZE, PIXEL_MM = 48, 6.0
@@ -49,6 +54,11 @@ def test_a_linear_stable_f_has_no_instability(case: Case) -> None:
     assert max(found["texture"]["noise"]["power_hu2_mm2"]) > 0
     lower, exact, upper = (row["rho"] for row in found["bracket"]["rows"])
     assert 0.9 * upper < lower <= exact * (1 + 1e-6) <= upper * (1 + 2e-6)
+
+
+def test_the_schema_and_the_tables_name_the_same_examinations() -> None:
+    (names,) = (field.type for field in fields(EvaluateRecipe) if field.name == "examinations")
+    assert get_args(get_args(names)[0]) == tuple(EXAMINATIONS) == tuple(TABLES)
 
 
 def test_what_cannot_be_made_says_why_and_the_rest_goes_on(case: Case) -> None:

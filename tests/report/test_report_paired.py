@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
-from scipy.stats import ttest_rel
+from scipy.stats import t, ttest_rel
 
-from ctrobust.evaluate.statistics import FEWEST_CLUSTERS, clustered_interval
-from ctrobust.report.paired import FEWEST_PATIENTS, Paired, corrected, interval, paired
+from ctrobust.core.statistics import clustered_interval, interval
+from ctrobust.report.paired import Paired, corrected, paired
 
 
 def drawn(seed, patients=9, slices=40):
@@ -18,11 +18,22 @@ def drawn(seed, patients=9, slices=40):
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_the_interval_is_that_of_the_evaluation(seed):
+def test_the_interval_is_the_linearised_one_of_cluster_totals(seed):
+    """Cochran 1977, ch. 11, written out patient by patient."""
     errors, others, patients = drawn(seed)
-    found = interval(errors - others, patients)
-    assert found.both == pytest.approx(clustered_interval(errors - others, patients), rel=1e-12)
-    assert FEWEST_PATIENTS == FEWEST_CLUSTERS
+    gaps = errors - others
+    totals = [
+        sum(gap - gaps.mean() for gap, own in zip(gaps, patients, strict=True) if own == patient)
+        for patient in set(patients)
+    ]
+    count = len(totals)
+    spread = np.sqrt(count / (count - 1) * np.sum(np.square(totals))) / len(gaps)
+    half = t.ppf(0.975, count - 1) * spread
+    both = gaps.mean() - half, gaps.mean() + half
+    found = interval(gaps, patients)
+    assert found.both == pytest.approx(both, rel=1e-9)
+    assert clustered_interval(gaps, patients) == found.both
+    assert found.p == pytest.approx(2 * t.sf(abs(gaps.mean()) / spread, count - 1), rel=1e-9)
 
 
 def test_one_slice_a_patient_is_the_paired_t_test():

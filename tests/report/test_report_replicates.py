@@ -5,7 +5,7 @@ from statistics import fmean, stdev
 import numpy as np
 import pytest
 
-from ctrobust.evaluate.statistics import clustered_interval
+from ctrobust.core.statistics import clustered_interval
 from ctrobust.report import findings, write_report
 from ctrobust.report.compare import hues, warnings
 from ctrobust.report.comparisons import comparisons

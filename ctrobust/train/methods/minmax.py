@@ -16,18 +16,18 @@ from ctrobust.recipes.schema import Recipe
 from ctrobust.reconstruct import LearnedReconstructor
 from ctrobust.reconstruct.load import build_perturber
 from ctrobust.threat.ascent import error_and_gradient
+from ctrobust.threat.generator import FIRST_LOOK
 from ctrobust.train.methods.method import Adversarial, Figures, held
 from ctrobust.train.objectives import hinges, squared_errors
 from ctrobust.train.schedule import half_cosine, set_learning_rate
 
 LAMBDA_2_GROWTH = 1.1
 SHARE_OUTSIDE_ALLOWED = 0.05
-FIRST_LOOK = 0.1
 FURTHER = 3.0
 
 
 class _Met(NamedTuple):
-    """What f meets at this step."""
+    """What f meets at this step, kept for the gradient that its own descent leaves."""
 
     delta: Tensor
     y: Tensor
@@ -78,18 +78,15 @@ class MinMax(Adversarial):
             seen = self._look(f, y, x, samples)
             if self._threat.turns == "together":
                 delta = self._perturbation(self._G, y, seen, samples)
-                self._met = _Met(delta, y, samples)
                 if self._remembers:
                     delta.retain_grad()
+                    self._met = _Met(delta, y, samples)
                 return delta, {}
             for _ in range(self._threat.steps_per_update):
                 delta, figures = self._ascend(f, y, x, samples, seen)
-        met = delta.detach()
-        if self._threat.further or self._remembers:
-            further = self._further(delta, y, -1)
-            self._remember(further, samples)
-            met = further if self._threat.further else met
-        return met, figures
+        if self._remembers:
+            self._remember(self._further(delta, y, -1), samples)
+        return self._further(delta, y, -1) if self._threat.further else delta.detach(), figures
 
     def propose(self, f: nn.Module, y: Tensor, x: Tensor, samples: Tensor) -> Tensor:
         with held(f), torch.no_grad():
@@ -98,7 +95,8 @@ class MinMax(Adversarial):
     def constrain(self, f: LearnedReconstructor, lr: float) -> Figures:
         if self._threat.turns == "together":
             if self._remembers:
-                self._remember(self._further(self._met.delta, self._met.y, 1), self._met.samples)
+                delta, y, samples = self._met
+                self._remember(self._further(delta, y, 1), samples)
             # f went down this gradient, G goes up.
             for weight in self._raw.parameters():
                 if weight.grad is not None:
@@ -166,9 +164,8 @@ class MinMax(Adversarial):
 
     def _remember(self, delta: Tensor, samples: Tensor) -> None:
         """δ of all processes in the order of their samples: the same however many there are."""
-        if self._remembers:
-            order = self._everyone(samples).argsort(stable=True)
-            self._last = self._everyone(delta)[order.to(delta.device)]
+        order = self._everyone(samples).argsort(stable=True)
+        self._last = self._everyone(delta)[order.to(delta.device)]
 
     def _everyone(self, values: Tensor) -> Tensor:
         return torch.as_tensor(self.fabric.all_gather(values)).reshape(-1, *values.shape[1:])
