@@ -3,9 +3,9 @@
     python docs/results/transfer.py RUNS [--eps 0.02] [--slices 8] [--out docs/images/transfer.png]
 
 RUNS: the folder of a sweep or of several runs. Those on one split are set against each other, together with the tuned
-controls FBP and SIRT of that split; of several splits (folds) the errors of all slices count together. Prints the
+FBP of that split; of several splits (folds) the errors of all slices count together. Prints the
 table as Markdown: a row for what δ was made on, a column for what it was used on, in each the mean of
-‖f(y + δ) − x‖², and draws it. About ten seconds a run on two cores at 128 × 128.
+‖f(y + δ) − x‖², and draws it.
 """
 
 import argparse
@@ -30,7 +30,7 @@ from ctrobust.threat.ascent import Reconstructor, exact_arithmetic, squared_erro
 
 Array = NDArray[np.float64]
 
-CONTROLS = ("fbp", "sirt")
+CONTROLS = ("fbp",)
 
 
 def main() -> None:
