@@ -4,7 +4,7 @@
 
 Every method takes its steps in turns with the others, on the same batch, network and precision: milliseconds a step
 (the fastest of the rounds), the ratio to erm, and the share of A and Aᵀ, inside backward too. Memory is the process's
-peak. METHOD may carry keys of `threat`, as `minmax,sees=gradient,turns=together`.
+peak. METHOD may carry keys of `threat`, as `minmax,sees=gradient,turns=together`, and `train.compile=true`.
 """
 
 import argparse
@@ -79,10 +79,12 @@ def main() -> None:
 
 def _training(name: str, given: argparse.Namespace, fabric, projector: Projector) -> Training:
     method, *keys = name.split(",")
-    recipe = load_recipe(method, [f"threat.{key}" for key in keys])
+    recipe = load_recipe(method, [key if "." in key else f"threat.{key}" for key in keys])
     recipe = replace(recipe, network=replace(recipe.network, base_channels=given.channels))
     torch.manual_seed(0)
     f = LearnedReconstructor(projector, FBPConvNet(given.channels, recipe.network.levels)).to(fabric.device)
+    if recipe.train.compile:
+        f.network.compile()
     made = find_method(method)(recipe, fabric)
     made.prepare(f)
     training = Training(f.train(), make_optimizer(f, recipe.train), made, fabric, {})

@@ -1,11 +1,11 @@
 """The transfer matrix: δ made on one reconstructor, used on every other.
 
-    python docs/results/transfer.py RUNS [--eps 0.02] [--slices 8] [--out docs/images/transfer.png]
+    python docs/results/transfer.py RUNS [RUNS ...] [--eps 0.02] [--slices 8] [--out docs/images/transfer.png]
 
-RUNS: the folder of a sweep or of several runs. Those on one split are set against each other, together with the tuned
-FBP of that split; of several splits (folds) the errors of all slices count together. Prints the
-table as Markdown: a row for what δ was made on, a column for what it was used on, in each the mean of
-‖f(y + δ) − x‖², and draws it.
+RUNS: folders of sweeps (docs/results/folds.md). The runs on one split are set against each other, together with the
+tuned FBP of that split; of several splits (folds) the errors of all slices count together. Prints the table as
+Markdown: a row for what δ was made on, a column for what it was used on, in each the mean of ‖f(y + δ) − x‖², and
+draws it.
 """
 
 import argparse
@@ -17,8 +17,8 @@ import torch
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
+from robustness import arm_of, by_split
 
-from ctrobust.core.files import sha256_of
 from ctrobust.core.progress import Progress
 from ctrobust.evaluate.controls import tuned
 from ctrobust.evaluate.selection import spread_over_patients
@@ -35,7 +35,7 @@ CONTROLS = ("fbp",)
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("runs", type=Path)
+    parser.add_argument("runs", type=Path, nargs="+")
     parser.add_argument("--eps", type=float, default=0.02)
     parser.add_argument("--slices", type=int, default=8, help="of each split, spread over its patients")
     parser.add_argument("--steps", type=int, default=50)
@@ -56,15 +56,6 @@ def main() -> None:
         draw(names, table, given.eps, given.out)
 
 
-def by_split(runs: Path) -> dict[str, list[Path]]:
-    """The run folders on each split."""
-    found: dict[str, list[Path]] = defaultdict(list)
-    for split in sorted(runs.glob("*/split.json")):
-        if (split.parent / "result.json").exists():
-            found[sha256_of(split)].append(split.parent)
-    return found
-
-
 def matrix(folders: list[Path], attack: ProjectedGradientAscent, slices: int) -> dict[tuple[str, str], Array]:
     """{(made on, used on): errors a slice} of the runs on one split."""
     arms, experiment = reconstructors(folders)
@@ -81,18 +72,13 @@ def matrix(folders: list[Path], attack: ProjectedGradientAscent, slices: int) ->
 
 
 def reconstructors(folders: list[Path]) -> tuple[dict[str, Reconstructor], Experiment]:
-    """The runs' f, by method (and what G sees), then the controls; and the data they share."""
+    """The runs' f by name, then the controls; and the data they share."""
     arms: dict[str, Reconstructor] = {}
     for folder in folders:
         recipe = read_recipe(folder / "recipe.yaml")
-        own = f"{recipe.method}, G sees y alone" if of_the_paper(recipe) else str(recipe.method)
-        arms[own] = load(folder)
+        arms[arm_of(recipe)] = load(folder)
         experiment = open_experiment(recipe, split=folder / "split.json")
-    return arms | {name.upper(): tuned(name, experiment) for name in CONTROLS}, experiment
-
-
-def of_the_paper(recipe) -> bool:
-    return recipe.method == "minmax" and recipe.threat.sees == "sinogram"
+    return arms | {name: tuned(name, experiment) for name in CONTROLS}, experiment
 
 
 def draw(names: list[str], table: Array, eps: float, out: Path) -> None:

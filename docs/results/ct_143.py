@@ -1,0 +1,169 @@
+"""The paper's CT experiment as far as two cores go: 143 views, by slice as published and by patient, at several doses.
+
+    python docs/results/ct_143.py --data ct.h5 --out runs/ct-143
+
+Runs the recipe `ct-143` at 256×256 and at 128×128 with photon noise over the grids below, and goes on where it was
+stopped; then prints the table of docs/results/ct-143.md and draws its figure. --draw: of what is there.
+"""
+
+import argparse
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+from numpy.typing import NDArray
+
+from ctrobust.recipes.schema import Recipe
+from ctrobust.report.result import Measured
+from ctrobust.report.runs import Run, read_runs
+from ctrobust.report.style import drawing
+from ctrobust.store.reader import Store
+from ctrobust.store.split import make_split, write_split
+from ctrobust.sweep import Point, make_grid, run_sweep
+
+IMAGE = Path(__file__).parent.parent / "images" / "ct-143-slice.png"
+PROTOCOLS = ("slice", "patient")
+DOSES = "scan.photons=1e5,1e4,1e3"
+SMALLER = ["network.base_channels=16", "threat.base_channels=8", "train.epochs=null", "train.steps=300"]
+JUDGED = [
+    "evaluate.slices=6",
+    "evaluate.eps=[0, 0.01, 0.02, 0.04]",
+    "evaluate.steps=50",
+    "evaluate.restarts=1",
+]
+EPS = 0.02
+
+
+def points(data: Path, out: Path) -> Iterator[Point]:
+    """By slice and by patient at 256×256, then the doses at 128×128."""
+    splits = {by: split_file(data, by, out) for by in PROTOCOLS}
+    both = ",".join(map(str, splits.values()))
+    large = ["data.size=256", f"data.split={both}"]
+    noisy = ["data.size=128", f"data.split={splits['patient']}", DOSES]
+    for axes in (large, noisy):
+        for point in make_grid("ct-143", ["method=erm,minmax", *axes, *SMALLER, *JUDGED], store=data):
+            yield replace(point, name=name_of(point.recipe))
+
+
+def split_file(data: Path, by: str, out: Path) -> Path:
+    """The published proportion, 221 of 1105."""
+    path = out / f"{by}.json"
+    if not path.exists():
+        out.mkdir(parents=True, exist_ok=True)
+        with Store(data) as store:
+            write_split(make_split(store, by=by, eval_fraction=0.2), path)
+    return path
+
+
+def name_of(recipe: Recipe) -> str:
+    dose = "" if recipe.scan.photons is None else f"-{recipe.scan.photons:.0e}"
+    return f"{recipe.method}-{recipe.data.size}-{Path(str(recipe.data.split)).stem}{dose}"
+
+
+def table(runs: Sequence[Run]) -> Iterator[str]:
+    radii = [point.eps for point in runs[0].result.learned.curve]
+    yield (
+        "| size, split, photons | method | PSNR dB | over its FBP, dB | SSIM | "
+        + " | ".join(f"ρ̂({100 * eps:g} %)" for eps in radii)
+        + " | random 2 % |"
+    )
+    yield "|" + "---|" * (len(radii) + 6)
+    told = ""
+    for run in runs:
+        control = run.result.reference
+        assert control is not None
+        if told != setting(run):
+            told = setting(run)
+            yield row(told, "FBP", control, control)
+        yield row(told, run.result.learned.method, run.result.learned, control)
+
+
+def setting(run: Run) -> str:
+    photons = run.setting("scan", "photons")
+    by = run.result.data["split_by"]
+    return f"{run.setting('data', 'size')}, {by}, {'∞' if photons is None else f'{photons:.0e}'}"
+
+
+def row(told: str, method: str, measured: Measured, control: Measured) -> str:
+    clean, at = measured.clean, measured.at(EPS)
+    gain = clean.psnr_db - control.clean.psnr_db
+    cells = [f"{clean.psnr_db:.2f}", f"{gain:+.2f}", f"{clean.ssim:.3f}"]
+    cells += [f"{point.rho:.0f}" for point in measured.curve]
+    return f"| {told} | {method} | {' | '.join(cells)} | {at.random:.0f} |" if at else ""
+
+
+def draw(runs: Sequence[Run]) -> None:
+    """Truth, FBP and each method, clean and attacked, whole and zoomed in where the attack on the first does most."""
+    examples = [run.examples for run in runs if run.examples is not None]
+    first = examples[0]
+    columns = [("FBP", first.fbp_clean[0], first.fbp_attacked[0])]
+    columns += [
+        (run.result.learned.method, own.f_clean[0], own.f_attacked[0])
+        for run, own in zip(runs, examples, strict=True)
+    ]
+    figure = Figure(figsize=(2.3 * (len(columns) + 1), 9.6), layout="constrained")
+    panels = figure.subplots(4, len(columns) + 1)
+    for axes in panels.flat:
+        axes.set_xticks([])
+        axes.set_yticks([])
+    for place, (name, clean, attacked) in enumerate([("truth", first.truth[0], None), *columns]):
+        panels[0, place].set_title(name)
+        for part, image in enumerate((clean, attacked)):
+            whole, zoomed = panels[2 * part, place], panels[2 * part + 1, place]
+            if image is None:
+                whole.set_axis_off()
+                zoomed.set_axis_off()
+                continue
+            top, left, side = most_changed(first.f_clean[0], first.f_attacked[0])
+            whole.imshow(hu(image), cmap="gray", vmin=-1000, vmax=400)
+            whole.add_patch(Rectangle((left, top), side, side, fill=False, edgecolor="#ffb000", lw=1))
+            zoomed.imshow(hu(image)[top : top + side, left : left + side], cmap="gray", vmin=-1000, vmax=400)
+    for place, told in enumerate(("clean", "zoomed", f"attacked, ε = {EPS:.0%}", "zoomed")):
+        panels[place, 1 if place > 1 else 0].set_ylabel(told)
+    figure.savefig(IMAGE, dpi=90)
+
+
+def hu(image: NDArray[np.float64]) -> NDArray[np.float64]:
+    return 1000 * (image - 1)
+
+
+def most_changed(clean: NDArray[np.float64], attacked: NDArray[np.float64]) -> tuple[int, int, int]:
+    """Top, left and side of the square of a quarter of the width that the attack changes most."""
+    side = len(clean) // 4
+    total = np.pad(np.cumsum(np.cumsum((attacked - clean) ** 2, 0), 1), ((1, 0), (1, 0)))
+    sums = total[side:, side:] - total[:-side, side:] - total[side:, :-side] + total[:-side, :-side]
+    top, left = np.unravel_index(np.argmax(sums), sums.shape)
+    return int(top), int(left), side
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data", type=Path, help="a store, as `ctrobust ingest` makes it")
+    parser.add_argument("--out", required=True, type=Path)
+    parser.add_argument("--draw", action="store_true")
+    arguments = parser.parse_args()
+    if not arguments.draw:
+        if arguments.data is None:
+            parser.error("--data: give a store")
+        failed = run_sweep(list(points(arguments.data, arguments.out)), arguments.out)
+        if failed:
+            raise SystemExit(f"{len(failed)} points failed: {failed}")
+    runs = sorted(
+        read_runs([path.parent for path in arguments.out.glob("*/result.json")]),
+        key=lambda run: (
+            -run.setting("data", "size"),
+            run.result.data["split_by"] != "slice",
+            -(run.setting("scan", "photons") or np.inf),
+            run.result.learned.method,
+        ),
+    )
+    print("\n".join(table(runs)))
+    with drawing():
+        draw([run for run in runs if setting(run) == "256, patient, ∞"])
+
+
+if __name__ == "__main__":
+    main()

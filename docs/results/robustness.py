@@ -1,0 +1,145 @@
+"""Every trained method and every control under every adversary, on the slices that each fold left out.
+
+    python docs/results/robustness.py RUNS [RUNS ...] --out runs/robustness
+
+RUNS: folders of sweeps (docs/results/folds.md). Judges each run, and on each split the controls, by the adversaries of
+`ctrobust evaluate`, a few slices of each split spread over its patients; what is done already is kept. Then prints the
+table of docs/results/robustness.md, and `ctrobust report` draws the page of what lies in --out.
+"""
+
+import argparse
+import json
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from ctrobust.core.files import sha256_of
+from ctrobust.core.progress import say
+from ctrobust.evaluate.controls import tuned
+from ctrobust.evaluate.run import evaluate_run, write_evaluation
+from ctrobust.experiment import Experiment, open_experiment
+from ctrobust.recipes import read_recipe, write_recipe
+from ctrobust.recipes.schema import Recipe
+from ctrobust.reconstruct import load
+from ctrobust.report import write_report
+from ctrobust.threat import ADVERSARIES
+
+EPS = 0.02
+CONTROLS = ("fbp", "cgls", "sirt", "tv")
+EVERYONE = tuple(name for name in ADVERSARIES if name not in ("generator", "transfer"))
+# Some thousand applications of A for every step of an attack: what is cheap, and what is held against them most.
+OF_THE_SLOW = ("sphere", "low_frequency", "image")
+SLOW = ("sirt", "tv")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("runs", type=Path, nargs="+")
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--slices", type=int, default=3, help="of each split, spread over its patients")
+    parser.add_argument("--steps", type=int, default=50)
+    parser.add_argument("--restarts", type=int, default=2)
+    parser.add_argument("--controls", default=",".join(CONTROLS), help="which; the slow ones are sirt and tv")
+    given = parser.parse_args()
+    given.out.mkdir(parents=True, exist_ok=True)
+    folds = by_split(given.runs)
+    for number, folders in enumerate(folds.values(), 1):
+        for folder in folders:
+            judge_run(folder, surrogate(folder, folders), given, number)
+        for name in filter(None, given.controls.split(",")):
+            judge_control(name, folders[0], given, number)
+    print(as_table(given.out))
+    say(f"page: {write_report([*sorted(results(given.out))], given.out)}")
+
+
+def by_split(sweeps: list[Path]) -> dict[str, list[Path]]:
+    """The finished runs on each split."""
+    found: dict[str, list[Path]] = defaultdict(list)
+    for split in sorted(path for sweep in sweeps for path in sweep.glob("*/split.json")):
+        if (split.parent / "result.json").exists():
+            found[sha256_of(split)].append(split.parent)
+    return found
+
+
+def surrogate(folder: Path, folders: list[Path]) -> Path:
+    """Whose δ is used on it: those made on erm; on erm those made on minmax."""
+    methods = {one: read_recipe(one / "recipe.yaml").method for one in folders}
+    wanted = "minmax" if methods[folder] == "erm" else "erm"
+    return next(one for one, method in methods.items() if method == wanted)
+
+
+def arm_of(recipe: Recipe) -> str:
+    """The method, and of minmax what G sees."""
+    return f"minmax-{recipe.threat.sees}" if recipe.method == "minmax" else str(recipe.method)
+
+
+def asked(recipe: Recipe, given: argparse.Namespace, adversaries: tuple[str, ...], **more: object) -> Recipe:
+    """The run's recipe with the attack of this study."""
+    return replace(
+        recipe,
+        evaluate=replace(
+            recipe.evaluate,
+            eps=(0.0, EPS),
+            slices=given.slices,
+            steps=given.steps,
+            restarts=given.restarts,
+            controls=(),
+            examples=1,
+            adversaries=adversaries,
+            **more,
+        ),
+    )
+
+
+def judge_run(folder: Path, foreign: Path, given: argparse.Namespace, number: int) -> None:
+    recipe = read_recipe(folder / "recipe.yaml")
+    out = given.out / f"{arm_of(recipe)}-{number}.json"
+    own = ("generator",) if recipe.method == "minmax" else ()
+    if not out.exists():
+        recipe = asked(recipe, given, (*EVERYONE, "transfer", *own), transfer_from=str(foreign))
+        experiment = open_experiment(recipe, split=folder / "split.json")
+        write(load(folder), experiment, folder, out)
+
+
+def judge_control(name: str, folder: Path, given: argparse.Namespace, number: int) -> None:
+    out = given.out / f"{name}-{number}.json"
+    if not out.exists():
+        recipe = asked(read_recipe(folder / "recipe.yaml"), given, OF_THE_SLOW if name in SLOW else EVERYONE)
+        experiment = open_experiment(recipe, split=folder / "split.json")
+        arm = tuned(name, experiment)
+        say(f"{out.name}: {arm.settings}")
+        write(arm, experiment, folder, out, method=name)
+
+
+def write(f, experiment: Experiment, folder: Path, out: Path, **named: str) -> None:
+    found = evaluate_run(f, experiment, folder / "split.json", run=folder, out=out, **named)
+    write_recipe(experiment.recipe, out.with_suffix(".recipe.yaml"))
+    write_evaluation(*found, out)
+
+
+def results(out: Path) -> Iterator[Path]:
+    return (path for path in out.glob("*-[0-9]*.json"))
+
+
+def as_table(out: Path) -> str:
+    """A row an adversary, a column an arm: the mean of ‖f(y + δ) − x‖² over all slices judged."""
+    errors: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
+    for path in sorted(results(out)):
+        arm, result = path.stem.rpartition("-")[0], json.loads(path.read_text())
+        for point, row in zip(("clean", "ascent"), result["curve"], strict=True):
+            errors[point][arm] += result["slices"]["worst"][f"{row['eps']:g}"]
+        for row in result["adversaries"]:
+            errors[row["name"]][arm] += row["worst"]
+    arms = sorted(errors["ascent"], key=lambda arm: -np.mean(errors["ascent"][arm]))
+    lines = [f"| adversary | {' | '.join(arms)} |", f"|---|{'---:|' * len(arms)}"]
+    for name, row in errors.items():
+        cells = (f"{np.mean(row[arm]):.0f}" if arm in row else "" for arm in arms)
+        lines.append(f"| {name} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    main()
