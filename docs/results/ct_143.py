@@ -26,10 +26,10 @@ from ctrobust.sweep import Point, make_grid, run_sweep
 
 IMAGE = Path(__file__).parent.parent / "images" / "ct-143-slice.png"
 PROTOCOLS = ("slice", "patient")
-DOSES = "scan.photons=1e5,1e4,1e3"
-SMALLER = ["network.base_channels=16", "threat.base_channels=8", "train.epochs=null", "train.steps=300"]
+DOSES = "scan.photons=1e5,1e4"
+SMALLER = ["network.base_channels=16", "threat.base_channels=8", "train.epochs=null", "train.steps=250"]
 JUDGED = [
-    "evaluate.slices=6",
+    "evaluate.slices=4",
     "evaluate.eps=[0, 0.01, 0.02, 0.04]",
     "evaluate.steps=50",
     "evaluate.restarts=1",

@@ -30,9 +30,9 @@ from ctrobust.threat import ADVERSARIES
 EPS = 0.02
 CONTROLS = ("fbp", "cgls", "sirt", "tv")
 EVERYONE = tuple(name for name in ADVERSARIES if name not in ("generator", "transfer"))
-# Some thousand applications of A for every step of an attack: what is cheap, and what is held against them most.
-OF_THE_SLOW = ("sphere", "low_frequency", "image")
+# Hundreds of applications of A in every step of an attack: half the steps, one start, and few adversaries.
 SLOW = ("sirt", "tv")
+OF_THE_SLOW = ("sphere", "low_frequency", "image")
 
 
 def main() -> None:
@@ -78,20 +78,9 @@ def arm_of(recipe: Recipe) -> str:
 
 def asked(recipe: Recipe, given: argparse.Namespace, adversaries: tuple[str, ...], **more: object) -> Recipe:
     """The run's recipe with the attack of this study."""
-    return replace(
-        recipe,
-        evaluate=replace(
-            recipe.evaluate,
-            eps=(0.0, EPS),
-            slices=given.slices,
-            steps=given.steps,
-            restarts=given.restarts,
-            controls=(),
-            examples=1,
-            adversaries=adversaries,
-            **more,
-        ),
-    )
+    attack = {"eps": (0.0, EPS), "slices": given.slices, "steps": given.steps, "restarts": given.restarts}
+    rest = {"controls": (), "examples": 1, "adversaries": adversaries}
+    return replace(recipe, evaluate=replace(recipe.evaluate, **(attack | rest | more)))
 
 
 def judge_run(folder: Path, foreign: Path, given: argparse.Namespace, number: int) -> None:
@@ -107,7 +96,11 @@ def judge_run(folder: Path, foreign: Path, given: argparse.Namespace, number: in
 def judge_control(name: str, folder: Path, given: argparse.Namespace, number: int) -> None:
     out = given.out / f"{name}-{number}.json"
     if not out.exists():
-        recipe = asked(read_recipe(folder / "recipe.yaml"), given, OF_THE_SLOW if name in SLOW else EVERYONE)
+        recipe = read_recipe(folder / "recipe.yaml")
+        if name in SLOW:
+            recipe = asked(recipe, given, OF_THE_SLOW, steps=given.steps // 2, restarts=1)
+        else:
+            recipe = asked(recipe, given, EVERYONE)
         experiment = open_experiment(recipe, split=folder / "split.json")
         arm = tuned(name, experiment)
         say(f"{out.name}: {arm.settings}")
