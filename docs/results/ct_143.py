@@ -27,9 +27,9 @@ from ctrobust.sweep import Point, make_grid, run_sweep
 IMAGE = Path(__file__).parent.parent / "images" / "ct-143-slice.png"
 PROTOCOLS = ("slice", "patient")
 DOSES = "scan.photons=1e5,1e4"
-SMALLER = ["network.base_channels=16", "threat.base_channels=8", "train.epochs=null", "train.steps=250"]
+SMALLER = ["network.base_channels=16", "threat.base_channels=8", "train.epochs=null", "train.steps=200"]
 JUDGED = [
-    "evaluate.slices=4",
+    "evaluate.slices=3",
     "evaluate.eps=[0, 0.01, 0.02, 0.04]",
     "evaluate.steps=50",
     "evaluate.restarts=1",
