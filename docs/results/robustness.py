@@ -74,8 +74,10 @@ def surrogate(folder: Path, folders: list[Path]) -> Path:
 
 
 def arm_of(recipe: Recipe) -> str:
-    """The method, and of minmax what G sees."""
-    return f"minmax-{recipe.threat.sees}" if recipe.method == "minmax" else str(recipe.method)
+    """The method, of minmax what G sees, and the window that f begins from where it is not the published one."""
+    seen = [recipe.threat.sees] if recipe.method == "minmax" else []
+    window = [recipe.scan.window] if recipe.scan.window != "ram-lak" else []
+    return "-".join([str(recipe.method), *seen, *window])
 
 
 def asked(recipe: Recipe, given: argparse.Namespace, adversaries: tuple[str, ...], **more: object) -> Recipe:
