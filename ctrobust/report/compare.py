@@ -39,15 +39,28 @@ def references(runs: Sequence[Run]) -> list[tuple[str, Measured]]:
     found: list[tuple[Run, Measured]] = []
     for run in runs:
         for measured in run.result.references:
-            known = (owner for owner, other in found if other.method == measured.method)
+            known = [owner for owner, other in found if other.method == measured.method]
+            if measured is run.result.reference:
+                known = [owner for owner in known if _window(owner) == _window(run)]
             if not any(comparable(run, owner) for owner in known):
                 found.append((run, measured))
-    methods = [measured.method for _, measured in found]
-    return [
-        (name if methods.count(measured.method) == 1 else f"{name} (data of {owner.label})", measured)
-        for owner, measured in found
-        for name in [_spoken(measured.method)]
-    ]
+    return [(_name(owner, measured, found), measured) for owner, measured in found]
+
+
+def _name(owner: Run, measured: Measured, found: Sequence[tuple[Run, Measured]]) -> str:
+    """Its method; where that is not enough the window, or whose data they are."""
+    name = _spoken(measured.method)
+    namesakes = [other for other, one in found if one.method == measured.method]
+    if len(namesakes) == 1:
+        return name
+    if len({_window(other) for other in namesakes}) == len(namesakes):
+        return f"{name}, {_window(owner)}"
+    return f"{name} (data of {owner.label})"
+
+
+def _window(run: Run) -> str:
+    """Of the FBP that f begins from, which its reference is."""
+    return str(run.settings["scan.window"])
 
 
 def direct_name(run: Run) -> str:
@@ -151,8 +164,14 @@ def _measured_on(run: Run) -> dict[str, str]:
         "splits (the hash of the split)": _text(data.get("split_sha256")),
         "numbers of slices": _text(data.get("n_slices")),
         "image sizes": _text(run.setting("data", "size")),
-        "scans": _text([run.recipe.get("scan"), None if run.scanned else run.recipe.get("seed")]),
+        "scans": _text([_scan(run), None if run.scanned else run.recipe.get("seed")]),
     }
+
+
+def _scan(run: Run) -> dict[str, Any]:
+    """What decides y; where f begins is f's own."""
+    own = ("scan.window", "scan.start")
+    return {key: value for key, value in run.settings.items() if key.startswith("scan.") and key not in own}
 
 
 def _grid(run: Run) -> list[str]:

@@ -50,7 +50,7 @@ def _draw(run: Run) -> tuple[Any, Any]:
 
 def _settings(run: Run, runs: Sequence[Run]) -> dict[str, Any]:
     """All that two replicates have in common, flat."""
-    flat = {key: value for key, value in flattened(run.recipe).items() if key not in NOT_SETTINGS}
+    flat = {key: value for key, value in run.settings.items() if key not in NOT_SETTINGS}
     data = run.result.data
     on_same = [other for other in runs if other.result.data == data]
     if len({other.setting("scan", "pixel_mm") for other in on_same}) == 1:
@@ -233,11 +233,3 @@ def _merged(each: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         values = sorted({general(one.get(key)) for one in each})
         merged[key] = each[0][key] if len(values) == 1 else ", ".join(values)
     return merged
-
-
-def flattened(content: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Dotted keys: {"scan": {"views": 36}} → {"scan.views": 36}."""
-    flat: dict[str, Any] = {}
-    for key, value in content.items():
-        flat |= flattened(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
-    return flat

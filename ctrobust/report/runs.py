@@ -4,7 +4,7 @@ import csv
 import math
 import zipfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from ctrobust.core.errors import UserError
 from ctrobust.core.parcel import is_parcel, require_sealed
+from ctrobust.recipes.schema import Recipe
 from ctrobust.report.result import Result, read_result
 
 IMAGES = ("truth", "fbp_clean", "fbp_attacked", "f_clean", "f_attacked")
@@ -67,6 +68,11 @@ class Run:
         return inner.get(key) if isinstance(inner, dict) else None
 
     @property
+    def settings(self) -> dict[str, Any]:
+        """All of the recipe by dotted keys; what it does not name, as one of an earlier version, has its default."""
+        return flattened(asdict(Recipe())) | flattened(self.recipe)
+
+    @property
     def scanned(self) -> bool:
         """Whether y is a scanner's; else of a matrix, which the seed has drawn."""
         return self.setting("scan", "geometry") in (None, "parallel", "fan")
@@ -77,6 +83,14 @@ class Run:
         eps = self.setting("threat", "eps")
         meets_delta = np.isfinite(self.history.get("delta_rel", np.empty(0))).any()
         return float(eps) if meets_delta and isinstance(eps, int | float) else None
+
+
+def flattened(content: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Dotted keys: {"scan": {"views": 36}} → {"scan.views": 36}."""
+    flat: dict[str, Any] = {}
+    for key, value in content.items():
+        flat |= flattened(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
+    return flat
 
 
 def find_runs(given: Sequence[Path]) -> tuple[list[Path], list[str]]:

@@ -6,9 +6,8 @@ from typing import Any
 
 from ctrobust.report.compare import all_sizes, baseline, comparable, everyone, hues, references
 from ctrobust.report.numbers import decibel, error, general, times
-from ctrobust.report.replicates import flattened
 from ctrobust.report.result import Measured, Point
-from ctrobust.report.runs import Run
+from ctrobust.report.runs import Run, flattened
 from ctrobust.report.style import grey
 
 RECIPE_SECTIONS = ("method", "seed", "scan", "network", "train", "threat")

@@ -82,6 +82,18 @@ def test_other_data_is_not_compared(make_run):
     assert {row.label for row in comparisons(runs, 0.02)} == {"FBP (data of erm)", "TV (data of erm)"}
 
 
+def test_another_window_is_another_f_on_the_same_scan(make_run):
+    """FBP by each window is a control of its own, the others are shared; and f's are set against each other."""
+
+    def softer(result, recipe):
+        recipe["scan"]["window"] = "hamming"
+
+    runs = read(make_run("erm", in_full), make_run("minmax", _both(in_full, softer)))
+    assert [name for name, _ in references(runs)] == ["FBP, ram-lak", "TV", "FBP, hamming"]
+    assert "minmax" in {row.label for row in comparisons(runs, 0.02)}
+    assert not any("different" in warning for warning in warnings(runs, []))
+
+
 def test_without_errors_a_slice_there_is_no_comparison(make_run):
     runs = read(make_run("erm"), make_run("minmax", in_full))
     assert comparisons(runs, 0.02) == []

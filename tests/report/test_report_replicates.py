@@ -55,6 +55,14 @@ def test_replicates_are_their_mean(seeds):
     assert warnings([erm, minmax], []) == []
 
 
+def test_what_an_earlier_recipe_does_not_name_had_its_default(make_run):
+    def later(result, recipe):
+        recipe["seed"], recipe["scan"]["condition"] = 1, 1.0
+
+    (pooled,) = pool(read(make_run("erm", slices=1), make_run("erm", later, name="later", slices=1)))
+    assert (pooled.label, len(pooled.singles)) == ("erm", 2)
+
+
 def test_the_table_gives_mean_and_spread(seeds):
     (row, _) = spread_rows(pool(seeds))
     assert row.runs == 3
