@@ -39,10 +39,13 @@ def references(runs: Sequence[Run]) -> list[tuple[str, Measured]]:
     found: list[tuple[Run, Measured]] = []
     for run in runs:
         for measured in run.result.references:
-            known = [owner for owner, other in found if other.method == measured.method]
-            if measured is run.result.reference:
-                known = [owner for owner in known if _window(owner) == _window(run)]
-            if not any(comparable(run, owner) for owner in known):
+            known = [(owner, other) for owner, other in found if comparable(run, owner)]
+            own_window = measured is run.result.reference
+            if not any(
+                other.curve == measured.curve
+                or (other.method == measured.method and (not own_window or _window(owner) == _window(run)))
+                for owner, other in known
+            ):
                 found.append((run, measured))
     return [(_name(owner, measured, found), measured) for owner, measured in found]
 

@@ -70,7 +70,9 @@ class Run:
     @property
     def settings(self) -> dict[str, Any]:
         """All of the recipe by dotted keys; what it does not name, as one of an earlier version, has its default."""
-        return flattened(asdict(Recipe())) | flattened(self.recipe)
+        defaults = flattened(asdict(Recipe()))
+        plain = {key: list(value) if isinstance(value, tuple) else value for key, value in defaults.items()}
+        return plain | flattened(self.recipe)
 
     @property
     def scanned(self) -> bool:

@@ -87,6 +87,8 @@ def test_another_window_is_another_f_on_the_same_scan(make_run):
 
     def softer(result, recipe):
         recipe["scan"]["window"] = "hamming"
+        for row in result["reference"]["curve"]:
+            row["rho"] *= 0.5
 
     runs = read(make_run("erm", in_full), make_run("minmax", _both(in_full, softer)))
     assert [name for name, _ in references(runs)] == ["FBP, ram-lak", "TV", "FBP, hamming"]
