@@ -12,7 +12,7 @@ from ctrobust.report.compare import all_sizes, everyone, hues, references
 from ctrobust.report.numbers import error, listing
 from ctrobust.report.result import Measured
 from ctrobust.report.runs import Run
-from ctrobust.report.style import ALARM, Picture, grey, marker, picture, plain
+from ctrobust.report.style import ALARM, Picture, grey, legend_below, marker, picture, plain
 
 REFERENCE_MARKERS = ("x", "+", "1", "2")
 RANDOM, DOUBTED = (0, (1, 2)), (0, (5, 3))
@@ -35,7 +35,7 @@ def draw_curves(runs: Sequence[Run]) -> Picture:
     psnr.set_title("Worst-case PSNR", loc="left")
     for axes in (rho, psnr):
         _abscissa(axes, runs)
-    figure.legend(handles=_legend(runs), loc="outside lower center", ncols=4)
+    legend_below(figure, _legend(runs))
     return picture("robustness-curves", figure, _alt(runs), _caption(runs))
 
 

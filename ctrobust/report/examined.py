@@ -10,7 +10,7 @@ from ctrobust.core.errors import UserError
 from ctrobust.report.compare import hues
 from ctrobust.report.numbers import MINUS, decibel, error, listing, percent
 from ctrobust.report.runs import Run
-from ctrobust.report.style import Picture, picture, plain
+from ctrobust.report.style import Picture, legend_below, picture, plain
 
 Cells = tuple[str, ...]
 
@@ -68,7 +68,7 @@ def draw_texture(runs: Sequence[Run]) -> Picture | None:
     power.set_title("Noise power spectrum", loc="left")
     sharpness.set(xlabel="spatial frequency, 1/mm", ylim=(0, None))
     sharpness.set_title("Response to an edge, relative to frequency 0", loc="left")
-    figure.legend(loc="outside lower center", ncols=4)
+    legend_below(figure)
     return picture("texture", figure, _alt(shown), _caption(shown[0][2]))
 
 

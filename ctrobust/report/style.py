@@ -8,6 +8,8 @@ from typing import Any
 
 import matplotlib
 import numpy as np
+from matplotlib.artist import Artist
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from PIL import Image, PngImagePlugin
 
@@ -55,6 +57,17 @@ def plain(text: str) -> str:
     """Text that matplotlib shows as it is: no mathematics between dollars, no underscore that hides it."""
     shown = text.replace("$", r"\$")
     return f" {shown}" if shown.startswith("_") else shown
+
+
+def legend_below(figure: Figure, handles: Sequence[Artist] | None = None, *, columns: int = 4) -> None:
+    """A legend under the panels, in fewer columns where their labels are too long for these."""
+    renderer = FigureCanvasAgg(figure).get_renderer()  # type: ignore[no-untyped-call]
+    for count in range(columns, 0, -1):
+        given = {} if handles is None else {"handles": handles}
+        legend = figure.legend(**given, loc="outside lower center", ncols=count)
+        if count == 1 or legend.get_window_extent(renderer).width <= figure.bbox.width:
+            return
+        legend.remove()
 
 
 @contextmanager

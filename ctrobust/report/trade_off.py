@@ -11,7 +11,7 @@ from matplotlib.ticker import LogLocator, NullLocator
 from ctrobust.report.compare import all_sizes, hues
 from ctrobust.report.numbers import decibel, error, listing
 from ctrobust.report.runs import Run
-from ctrobust.report.style import Picture, marker, picture, plain
+from ctrobust.report.style import Picture, legend_below, marker, picture, plain
 
 Reading = Callable[[Run], float | None]
 
@@ -36,7 +36,7 @@ def draw_trade_off(runs: Sequence[Run], eps: float) -> Picture:
     axes.set_ylabel("clean PSNR, dB; more is better")
     axes.set_title("Clean quality against robustness: the best is top left", loc="left")
     axes.margins(0.1)
-    figure.legend(loc="outside lower center", ncols=3)
+    legend_below(figure, columns=3)
     return picture("trade-off", figure, _alt(runs, eps), _caption(runs, eps))
 
 

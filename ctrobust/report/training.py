@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from ctrobust.report.compare import hues
 from ctrobust.report.numbers import error, listing, percent
 from ctrobust.report.runs import Run
-from ctrobust.report.style import Picture, marker, picture, plain, slug
+from ctrobust.report.style import Picture, legend_below, marker, picture, plain, slug
 
 Column = NDArray[np.float64]
 
@@ -70,7 +70,7 @@ def draw_found(runs: Sequence[Run]) -> Picture | None:
     axes.yaxis.set_major_formatter(PercentFormatter(1.0))
     axes.set_xlabel("training step")
     axes.set_title("Share of the worst case that the method’s own perturbation finds", loc="left")
-    figure.legend(loc="outside lower center", ncols=4)
+    legend_below(figure)
     parts = [f"{run.label} ends at {_share(run, 'found')[1][-1]:.0%}" for run, _ in looked]
     return picture(
         "found",

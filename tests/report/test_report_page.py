@@ -9,10 +9,12 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
+from matplotlib.figure import Figure
 from PIL import Image
 
 from ctrobust.core.errors import UserError
 from ctrobust.report import write_report
+from ctrobust.report.style import legend_below
 
 
 class Links(HTMLParser):
@@ -172,3 +174,16 @@ def test_the_command_prints_the_path_and_never_loads_torch(make_run, tmp_path):
     command = [sys.executable, "-c", code, "report", str(run), "--out", str(out)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (0, f"{out / 'report.html'}\n"), done.stderr
+
+
+@pytest.mark.parametrize(
+    ("label", "columns"), [("erm", 3), ("minmax (window hamming), 3 runs", 2), ("m" * 99, 1)]
+)
+def test_a_legend_has_the_columns_that_its_figure_is_wide_enough_for(label, columns):
+    figure = Figure(figsize=(7.4, 4))
+    axes = figure.subplots()
+    for _ in range(5):
+        axes.plot([0, 1], label=label)
+    legend_below(figure, columns=3)
+    (legend,) = figure.legends
+    assert legend._ncols == columns
