@@ -12,17 +12,23 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import torch
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 
+from ctrobust.experiment import open_experiment
+from ctrobust.recipes import read_recipe
 from ctrobust.recipes.schema import Recipe
+from ctrobust.reconstruct import load
 from ctrobust.report.result import Measured
 from ctrobust.report.runs import Run, read_runs
 from ctrobust.report.style import drawing
 from ctrobust.store.reader import Store
 from ctrobust.store.split import make_split, write_split
 from ctrobust.sweep import Point, make_grid, run_sweep
+from ctrobust.threat.ascent import squared_error
 
 IMAGE = Path(__file__).parent.parent / "images" / "ct-143-slice.png"
 PROTOCOLS = ("slice", "patient")
@@ -95,35 +101,63 @@ def row(told: str, method: str, measured: Measured, control: Measured) -> str:
     return f"| {told} | {method} | {' | '.join(cells)} | {at.random:.0f} |" if at else ""
 
 
+def leakage(runs: Sequence[Run]) -> Iterator[str]:
+    """Clean PSNR on all slices of the evaluation part, nobody attacking, over FBP's on the same slices."""
+    yield "| split | method | slices | FBP, dB | f, dB | gain, dB |\n|---|---|---|---|---|---|"
+    for run in runs:
+        experiment = open_experiment(read_recipe(run.folder / "recipe.yaml"), split=run.folder / "split.json")
+        f, judged = load(run.folder), experiment.split.eval
+        found = []
+        for index in judged:
+            y, x = experiment.pair([index])
+            with torch.no_grad():
+                errors = [
+                    float(squared_error(arm, y, x)) / x.numel() for arm in (experiment.projector.fbp, f)
+                ]
+            found.append(-10 * np.log10(errors))
+        direct, learned = np.mean(found, axis=0)
+        told = f"{experiment.split.by} | {run.result.learned.method} | {len(judged)}"
+        yield f"| {told} | {direct:.2f} | {learned:.2f} | {learned - direct:+.2f} |"
+
+
 def draw(runs: Sequence[Run]) -> None:
-    """Truth, FBP and each method, clean and attacked, whole and zoomed in where the attack on the first does most."""
+    """Truth, FBP and each method, clean and attacked, zoomed: clean at one place for all, attacked where δ does most.
+
+    FBP is shown under the δ made for the first.
+    """
     examples = [run.examples for run in runs if run.examples is not None]
     first = examples[0]
-    columns = [("FBP", first.fbp_clean[0], first.fbp_attacked[0])]
-    columns += [
-        (run.result.learned.method, own.f_clean[0], own.f_attacked[0])
-        for run, own in zip(runs, examples, strict=True)
+    shared = most_changed(first.f_clean[0], first.f_attacked[0])
+    columns = [
+        ("truth", first.truth[0], None, shared),
+        ("FBP", first.fbp_clean[0], first.fbp_attacked[0], shared),
     ]
-    figure = Figure(figsize=(2.3 * (len(columns) + 1), 9.6), layout="constrained")
-    panels = figure.subplots(4, len(columns) + 1)
+    for run, own in zip(runs, examples, strict=True):
+        clean, attacked = own.f_clean[0], own.f_attacked[0]
+        columns.append((run.result.learned.method, clean, attacked, most_changed(clean, attacked)))
+    figure = Figure(figsize=(2.3 * len(columns), 9.6), layout="constrained")
+    panels = figure.subplots(4, len(columns))
     for axes in panels.flat:
-        axes.set_xticks([])
-        axes.set_yticks([])
-    for place, (name, clean, attacked) in enumerate([("truth", first.truth[0], None), *columns]):
+        axes.set_axis_off()
+    for place, (name, clean, attacked, own_box) in enumerate(columns):
         panels[0, place].set_title(name)
-        for part, image in enumerate((clean, attacked)):
-            whole, zoomed = panels[2 * part, place], panels[2 * part + 1, place]
-            if image is None:
-                whole.set_axis_off()
-                zoomed.set_axis_off()
-                continue
-            top, left, side = most_changed(first.f_clean[0], first.f_attacked[0])
-            whole.imshow(hu(image), cmap="gray", vmin=-1000, vmax=400)
-            whole.add_patch(Rectangle((left, top), side, side, fill=False, edgecolor="#ffb000", lw=1))
-            zoomed.imshow(hu(image)[top : top + side, left : left + side], cmap="gray", vmin=-1000, vmax=400)
-    for place, told in enumerate(("clean", "zoomed", f"attacked, ε = {EPS:.0%}", "zoomed")):
-        panels[place, 1 if place > 1 else 0].set_ylabel(told)
+        show(*panels[:2, place], clean, shared)
+        if attacked is not None:
+            show(*panels[2:, place], attacked, own_box)
+    for place, told in enumerate(("clean", "zoomed", f"attacked,\nε = {EPS:.0%}", "zoomed")):
+        column = 1 if place > 1 else 0
+        panels[place, column].text(
+            -0.06, 0.5, told, rotation=90, va="center", ha="right", transform=panels[place, column].transAxes
+        )
     figure.savefig(IMAGE, dpi=90)
+
+
+def show(whole: Axes, zoomed: Axes, image: NDArray[np.float64], box: tuple[int, int, int]) -> None:
+    """The image with its box drawn, and what is in it."""
+    top, left, side = box
+    whole.imshow(hu(image), cmap="gray", vmin=-1000, vmax=400)
+    whole.add_patch(Rectangle((left, top), side, side, fill=False, edgecolor="#ffb000", lw=1))
+    zoomed.imshow(hu(image)[top : top + side, left : left + side], cmap="gray", vmin=-1000, vmax=400)
 
 
 def hu(image: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -161,6 +195,7 @@ def main() -> None:
         ),
     )
     print("\n".join(table(runs)))
+    print("\n".join(leakage([run for run in runs if run.setting("data", "size") == 256])))
     with drawing():
         draw([run for run in runs if setting(run) == "256, patient, ∞"])
 
