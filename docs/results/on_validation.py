@@ -2,7 +2,7 @@
 
     python docs/results/on_validation.py RUN [RUN ...] [--eps 0.02]
 
-In float32 and at one ε for all, where the column `attacked` of history.csv has the training's precision and ε.
+At one ε for all and under 20 steps, where `val_adversarial` in history.csv is at the training's ε and under five.
 """
 
 import argparse

@@ -3,8 +3,8 @@
     python docs/results/robustness.py RUNS [RUNS ...] --out runs/robustness
 
 RUNS: folders of sweeps (docs/results/folds.md). Judges each run, and on each split the controls, by the adversaries of
-`ctrobust evaluate`, a few slices of each split spread over its patients; what is done already is kept. Then prints the
-table of docs/results/robustness.md, and `ctrobust report` draws the page of what lies in --out.
+`ctrobust evaluate`, a few slices of each split spread over its patients; what is done already is kept. Then prints a
+table, a row an adversary and a column an arm, and draws the page of what lies in --out.
 """
 
 import argparse
