@@ -26,8 +26,14 @@ from ctrobust.threat.ascent import error_and_gradient
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    for name, value in (("size", 128), ("views", 36), ("channels", 16), ("batch", 8), ("steps", 20)):
-        parser.add_argument(f"--{name}", type=int, default=value)
+    for name, value in (
+        ("--size", 128),
+        ("--views", 36),
+        ("--channels", 16),
+        ("--batch", 8),
+        ("--steps", 20),
+    ):
+        parser.add_argument(name, type=int, default=value)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--threads", type=int, default=2)
     given = parser.parse_args()

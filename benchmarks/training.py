@@ -47,8 +47,14 @@ METHODS = (
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("methods", nargs="*", default=METHODS, metavar="METHOD")
-    for name, value in (("size", 128), ("views", 36), ("channels", 16), ("batch", 8), ("rounds", 5)):
-        parser.add_argument(f"--{name}", type=int, default=value)
+    for name, value in (
+        ("--size", 128),
+        ("--views", 36),
+        ("--channels", 16),
+        ("--batch", 8),
+        ("--rounds", 5),
+    ):
+        parser.add_argument(name, type=int, default=value)
     parser.add_argument("--precision", default="auto", choices=("auto", "fp32", "tf32", "bf16"))
     parser.add_argument("--threads", type=int, default=2)
     given = parser.parse_args()
@@ -79,7 +85,7 @@ def main() -> None:
 
 def _training(name: str, given: argparse.Namespace, fabric, projector: Projector) -> Training:
     method, *keys = name.split(",")
-    recipe = load_recipe(method, [key if "." in key else f"threat.{key}" for key in keys])
+    recipe = load_recipe(method, [key if "." in key.partition("=")[0] else f"threat.{key}" for key in keys])
     recipe = replace(recipe, network=replace(recipe.network, base_channels=given.channels))
     torch.manual_seed(0)
     f = LearnedReconstructor(projector, FBPConvNet(given.channels, recipe.network.levels)).to(fabric.device)

@@ -17,7 +17,7 @@ NOT_SETTINGS = {"seconds", "seed", "device", "backend", "threads", "competent"}
 
 def comparable(one: Run, other: Run) -> bool:
     """Whether both were measured on the same slices by the same scan: else a ratio means nothing."""
-    return all(_measured_on(one)[what] == _measured_on(other)[what] for what in _measured_on(one))
+    return _measured_on(one) == _measured_on(other)
 
 
 def baseline(runs: Sequence[Run]) -> Run | None:
@@ -35,19 +35,25 @@ def hues(runs: Sequence[Run]) -> list[str]:
 
 
 def references(runs: Sequence[Run]) -> list[tuple[str, Measured]]:
-    """FBP and the other controls under attack, once for every set of measurements, with the names they go by."""
+    """FBP and the other controls under attack, once for every set of measurements, with the names they go by.
+
+    FBP by the window that f begins from is a control for each window.
+    """
     found: list[tuple[Run, Measured]] = []
     for run in runs:
         for measured in run.result.references:
-            known = [(owner, other) for owner, other in found if comparable(run, owner)]
-            own_window = measured is run.result.reference
-            if not any(
-                other.curve == measured.curve
-                or (other.method == measured.method and (not own_window or _window(owner) == _window(run)))
-                for owner, other in known
-            ):
+            if not any(_again((run, measured), known) for known in found):
                 found.append((run, measured))
     return [(_name(owner, measured, found), measured) for owner, measured in found]
+
+
+def _again(one: tuple[Run, Measured], other: tuple[Run, Measured]) -> bool:
+    """Whether it is the same control on the same measurements, or has the other's very figures."""
+    return comparable(one[0], other[0]) and (_kind(*one) == _kind(*other) or one[1].curve == other[1].curve)
+
+
+def _kind(run: Run, measured: Measured) -> tuple[str, str]:
+    return measured.method, _window(run) if measured is run.result.reference else ""
 
 
 def _name(owner: Run, measured: Measured, found: Sequence[tuple[Run, Measured]]) -> str:
@@ -56,7 +62,7 @@ def _name(owner: Run, measured: Measured, found: Sequence[tuple[Run, Measured]])
     namesakes = [other for other, one in found if one.method == measured.method]
     if len(namesakes) == 1:
         return name
-    if len({_window(other) for other in namesakes}) == len(namesakes):
+    if all(comparable(owner, other) for other in namesakes):
         return f"{name}, {_window(owner)}"
     return f"{name} (data of {owner.label})"
 

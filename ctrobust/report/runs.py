@@ -70,9 +70,7 @@ class Run:
     @property
     def settings(self) -> dict[str, Any]:
         """All of the recipe by dotted keys; what it does not name, as one of an earlier version, has its default."""
-        defaults = flattened(asdict(Recipe()))
-        plain = {key: list(value) if isinstance(value, tuple) else value for key, value in defaults.items()}
-        return plain | flattened(self.recipe)
+        return DEFAULTS | flattened(self.recipe)
 
     @property
     def scanned(self) -> bool:
@@ -93,6 +91,12 @@ def flattened(content: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     for key, value in content.items():
         flat |= flattened(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
     return flat
+
+
+DEFAULTS = {
+    key: list(value) if isinstance(value, tuple) else value
+    for key, value in flattened(asdict(Recipe())).items()
+}
 
 
 def find_runs(given: Sequence[Path]) -> tuple[list[Path], list[str]]:

@@ -18,6 +18,8 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 
+from ctrobust.core.units import hu_from_relative
+from ctrobust.evaluate.metrics import psnr_db
 from ctrobust.experiment import open_experiment
 from ctrobust.recipes import read_recipe
 from ctrobust.recipes.schema import Recipe
@@ -98,7 +100,8 @@ def row(told: str, method: str, measured: Measured, control: Measured) -> str:
     gain = clean.psnr_db - control.clean.psnr_db
     cells = [f"{clean.psnr_db:.2f}", f"{gain:+.2f}", f"{clean.ssim:.3f}"]
     cells += [f"{point.rho:.0f}" for point in measured.curve]
-    return f"| {told} | {method} | {' | '.join(cells)} | {at.random:.0f} |" if at else ""
+    assert at is not None
+    return f"| {told} | {method} | {' | '.join(cells)} | {at.random:.0f} |"
 
 
 def leakage(runs: Sequence[Run]) -> Iterator[str]:
@@ -111,10 +114,8 @@ def leakage(runs: Sequence[Run]) -> Iterator[str]:
         for index in judged:
             y, x = experiment.pair([index])
             with torch.no_grad():
-                errors = [
-                    float(squared_error(arm, y, x)) / x.numel() for arm in (experiment.projector.fbp, f)
-                ]
-            found.append(-10 * np.log10(errors))
+                errors = [float(squared_error(arm, y, x)) for arm in (experiment.projector.fbp, f)]
+            found.append(psnr_db(np.array(errors) / x.numel()))
         direct, learned = np.mean(found, axis=0)
         told = f"{experiment.split.by} | {run.result.learned.method} | {len(judged)}"
         yield f"| {told} | {direct:.2f} | {learned:.2f} | {learned - direct:+.2f} |"
@@ -155,13 +156,10 @@ def draw(runs: Sequence[Run]) -> None:
 def show(whole: Axes, zoomed: Axes, image: NDArray[np.float64], box: tuple[int, int, int]) -> None:
     """The image with its box drawn, and what is in it."""
     top, left, side = box
-    whole.imshow(hu(image), cmap="gray", vmin=-1000, vmax=400)
+    hu = hu_from_relative(image)
+    whole.imshow(hu, cmap="gray", vmin=-1000, vmax=400)
     whole.add_patch(Rectangle((left, top), side, side, fill=False, edgecolor="#ffb000", lw=1))
-    zoomed.imshow(hu(image)[top : top + side, left : left + side], cmap="gray", vmin=-1000, vmax=400)
-
-
-def hu(image: NDArray[np.float64]) -> NDArray[np.float64]:
-    return 1000 * (image - 1)
+    zoomed.imshow(hu[top : top + side, left : left + side], cmap="gray", vmin=-1000, vmax=400)
 
 
 def most_changed(clean: NDArray[np.float64], attacked: NDArray[np.float64]) -> tuple[int, int, int]:

@@ -104,7 +104,7 @@ def require_known(words: list[str]) -> None:
         assert given[2] in LAYOUTS, words
     elif program in ("python", "sh"):
         source = (REPOSITORY / given[0]).read_text()
-        assert not [word for word in given if word.startswith("--") and word not in source], words
+        assert not [word for word in given if word.startswith("--") and f'"{word}"' not in source], words
     elif program == "docker":
         assert (REPOSITORY / "Dockerfile").exists()
     else:

@@ -37,6 +37,7 @@ VARIANTS = {
         "threat.first_look=last",
         "threat.further=true",
     ],
+    "G together with f, by the gradient": ["method=minmax", "threat.sees=gradient", "threat.turns=together"],
     "G together with f": ["method=minmax", "threat.sees=last", "threat.turns=together"],
     "G a group": ["method=minmax", "threat.groups=3"],
     "G anew": ["method=minmax", "threat.fresh=true", "threat.optimizer=sgd", "threat.steps_per_update=2"],

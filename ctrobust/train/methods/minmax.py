@@ -84,9 +84,10 @@ class MinMax(Adversarial):
                 return delta, {}
             for _ in range(self._threat.steps_per_update):
                 delta, figures = self._ascend(f, y, x, samples, seen)
+        beyond = self._further(delta, y, -1)
         if self._remembers:
-            self._remember(self._further(delta, y, -1), samples)
-        return self._further(delta, y, -1) if self._threat.further else delta.detach(), figures
+            self._remember(beyond, samples)
+        return beyond if self._threat.further else delta.detach(), figures
 
     def propose(self, f: nn.Module, y: Tensor, x: Tensor, samples: Tensor) -> Tensor:
         with held(f), torch.no_grad():
