@@ -19,7 +19,7 @@ from ctrobust.reconstruct import load
 from ctrobust.report import write_report
 from ctrobust.store.split import write_split
 from ctrobust.train.run import train_run
-from ctrobust.train.running import make_fabric, resolve_precision
+from ctrobust.train.running import make_fabric, require_compiler, resolve_precision
 from ctrobust.train.watching import require_watchers
 
 
@@ -32,6 +32,8 @@ def run_study(recipe: Recipe, out: Path) -> Path | None:
     recipe = replace(recipe, train=replace(recipe.train, precision=resolve_precision(recipe.train.precision)))
     require_watchers(recipe.train.log_to)
     fabric = make_fabric(recipe.train.precision)
+    if recipe.train.compile:
+        require_compiler(fabric.device.type)
     if recipe.data.store is recipe.data.pictures is None and fabric.is_global_zero:
         embedded_store()
     fabric.barrier()

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import shutil
 
 import torch
 from lightning_fabric import Fabric
@@ -34,6 +35,15 @@ def make_fabric(precision: Precision) -> Fabric:
     torch.set_float32_matmul_precision("high" if precision == "tf32" else "highest")
     torch.backends.cudnn.allow_tf32 = precision == "tf32"
     return fabric
+
+
+def require_compiler(device: str) -> None:
+    """What torch.compile hands its C++ to on a CPU. Raises UserError where it is not there."""
+    compiler = (os.environ.get("CXX") or "g++").split()[0]
+    if device == "cpu" and shutil.which(compiler) is None:
+        raise UserError(
+            f"train.compile needs a C++ compiler on a CPU, and {compiler} is not there; leave it false"
+        )
 
 
 def resolve_precision(precision: Precision) -> Precision:
