@@ -1,11 +1,14 @@
 """A small hospital: a few phantoms as DICOM, ingested once a session."""
 
+import gzip
 import os
+import struct
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 from ctrobust_datasets.synthetic import write_dicom
 
@@ -19,6 +22,20 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_dicom(folder / "dicom", patients=8, slices=3, size=48)
     assert main(["ingest", str(folder / "dicom"), "--out", str(folder / "store.h5")]) == 0
     return folder / "store.h5"
+
+
+@pytest.fixture(scope="session")
+def digits(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Blots of ink in the layout of MNIST: 36 to train and select, 10 to judge."""
+    folder, draw = tmp_path_factory.mktemp("mnist"), np.random.default_rng(0)
+    rows, columns = np.mgrid[:28, :28]
+    for stem, count in (("train", 36), ("t10k", 10)):
+        centres = draw.uniform(8, 20, (count, 2, 1, 1))
+        blots = 255 * np.exp(-((rows - centres[:, 0]) ** 2 + (columns - centres[:, 1]) ** 2) / 20)
+        header = struct.pack(">4BIII", 0, 0, 8, 3, count, 28, 28)
+        content = header + blots.astype(np.uint8).tobytes()
+        (folder / f"{stem}-images-idx3-ubyte.gz").write_bytes(gzip.compress(content, mtime=0))
+    return folder
 
 
 @pytest.fixture

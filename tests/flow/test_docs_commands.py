@@ -27,10 +27,10 @@ ELSEWHERE = ("tensorboard", ".")
 """Not ours, and nothing of ours in what they are given."""
 
 FEW = ("evaluate.steps=1", "evaluate.restarts=1", "evaluate.slices=2", "evaluate.examples=1")
+SCAN = ("data.size=32", "scan.views=12")
+"""Of a store; pictures have a size of their own."""
 SMALL = (
     *(
-        "data.size=32",
-        "scan.views=12",
         "network.base_channels=4",
         "network.levels=3",
         "threat.base_channels=4",
@@ -112,11 +112,12 @@ def require_known(words: list[str]) -> None:
 
 
 @pytest.fixture
-def folder(store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty folder but for what the pages take for granted: a user's DICOM, arrays, sinograms, list and f."""
+def folder(store: Path, digits: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty folder but for what the pages take for granted: DICOM, digits, arrays, sinograms, list and f."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(tmp_path)
     shutil.copytree(store.parent / "dicom", "DICOM_FOLDER")
+    shutil.copytree(digits, "MNIST_FOLDER")
     Path("ARRAYS").mkdir()
     hu = np.linspace(-1000, 200, 2 * 32 * 32, dtype=np.float32).reshape(2, 32, 32)
     np.save("ARRAYS/scan.npy", hu)
@@ -134,18 +135,16 @@ def folder(store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path
 
 
 def walk(pages: list[str]) -> None:
-    """Run what is ours, small; left out is what needs several processes or a container engine.
-
-    And MNIST_FOLDER, whose pictures have a test of their own (test_flow_pictures).
-    """
+    """Run what is ours, small; left out is what needs several processes or a container engine."""
     for page in pages:
         for words in commands(REPOSITORY / page):
             found = ours(words)
             if words[:3] == ["python", "-m", "ctrobust_datasets"]:
                 assert read_data(words[3:]) == 0, words
-            elif found and words[0] not in ("torchrun", "docker") and "MNIST_FOLDER" not in words:
+            elif found and words[0] not in ("torchrun", "docker"):
                 verb, given = found
-                small = {"train": SMALL, "sweep": SMALL, "evaluate": FEW}.get(verb, ())
+                scan = () if "MNIST_FOLDER" in words else SCAN
+                small = {"train": (*scan, *SMALL), "sweep": (*scan, *SMALL), "evaluate": FEW}.get(verb, ())
                 # Intermixed, so that they come last and win.
                 assert main([verb, *given, *small]) == 0, words
 
@@ -154,7 +153,10 @@ def test_the_quick_ones_of_the_how_to(folder: Path) -> None:
     ingest, split, *_, reconstruct, _, export = HOW_TO
     walk([ingest, split])
     assert (
-        main(["train", "minmax", "--data", "ct.h5", "--split", "split.json", "--out", "runs/a", *SMALL]) == 0
+        main(
+            ["train", "minmax", "--data", "ct.h5", "--split", "split.json", "--out", "runs/a", *SCAN, *SMALL]
+        )
+        == 0
     )
     walk([reconstruct, export])
     assert (folder / "xhat").is_dir()

@@ -1,9 +1,7 @@
 """Compressed sensing by the commands of CT: pictures in, a matrix in the middle, run, result, page and parcel out."""
 
-import gzip
 import json
 import shutil
-import struct
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -42,20 +40,6 @@ QUICK = [
     "evaluate.slices=8",
     "evaluate.examples=1",
 ]
-
-
-@pytest.fixture(scope="module")
-def digits(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Blots of ink in the layout of MNIST: 36 to train and select, 10 to judge."""
-    folder, draw = tmp_path_factory.mktemp("mnist"), np.random.default_rng(0)
-    rows, columns = np.mgrid[:28, :28]
-    for stem, count in (("train", 36), ("t10k", 10)):
-        centres = draw.uniform(8, 20, (count, 2, 1, 1))
-        blots = 255 * np.exp(-((rows - centres[:, 0]) ** 2 + (columns - centres[:, 1]) ** 2) / 20)
-        header = struct.pack(">4BIII", 0, 0, 8, 3, count, 28, 28)
-        content = header + blots.astype(np.uint8).tobytes()
-        (folder / f"{stem}-images-idx3-ubyte.gz").write_bytes(gzip.compress(content, mtime=0))
-    return folder
 
 
 @pytest.fixture(scope="module")
