@@ -2,7 +2,7 @@
 
     python docs/results/ct_143.py --data ct.h5 --out runs/ct-143
 
-Runs the recipe `ct-143` at 256×256, at 512×512 and at 128×128 with photon noise over the grids below, and goes on where it was
+Runs the recipe `ct-143` at 256×256 and at 128×128 with photon noise over the grids below, and goes on where it was
 stopped; then prints the table of docs/results/ct-143.md and draws its figure. --draw: of what is there.
 """
 
@@ -46,13 +46,12 @@ EPS = 0.02
 
 
 def points(data: Path, out: Path) -> Iterator[Point]:
-    """By slice and by patient at 256×256, by patient at 512×512, then the doses at 128×128."""
+    """By slice and by patient at 256×256, then the doses at 128×128."""
     splits = {by: split_file(data, by, out) for by in PROTOCOLS}
     both = ",".join(map(str, splits.values()))
     large = ["data.size=256", f"data.split={both}"]
-    published = ["data.size=512", f"data.split={splits['patient']}"]
     noisy = ["data.size=128", f"data.split={splits['patient']}", DOSES]
-    for axes in (large, published, noisy):
+    for axes in (large, noisy):
         for point in make_grid("ct-143", ["method=erm,minmax", *axes, *SMALLER, *JUDGED], store=data):
             yield replace(point, name=name_of(point.recipe))
 
@@ -196,7 +195,7 @@ def main() -> None:
     print("\n".join(table(runs)))
     print("\n".join(leakage([run for run in runs if run.setting("data", "size") == 256])))
     with drawing():
-        draw([run for run in runs if setting(run) == "512, patient, ∞"])
+        draw([run for run in runs if setting(run) == "256, patient, ∞"])
 
 
 if __name__ == "__main__":
