@@ -3,13 +3,14 @@
     python docs/results/robustness.py RUNS [RUNS ...] --out runs/robustness
 
 RUNS: folders of sweeps (docs/results/folds.md). Judges each run, and on each split the controls, by the adversaries of
-`ctrobust evaluate`, a few slices of each split spread over its patients; what is done already is kept. Then prints a
-table, a row an adversary and a column an arm, and draws the page of what lies in --out.
+`ctrobust evaluate`, a few slices of each split spread over its patients (of the slow controls one); what is done
+already is kept. Then prints a table, a row an adversary and a column an arm, the same again on the slices that all arms
+share, and draws the page of what lies in --out.
 """
 
 import argparse
 import json
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -18,6 +19,7 @@ import numpy as np
 
 from ctrobust.core.files import sha256_of
 from ctrobust.core.progress import say
+from ctrobust.core.statistics import clustered_interval
 from ctrobust.evaluate.controls import tuned
 from ctrobust.evaluate.run import evaluate_run, write_evaluation
 from ctrobust.experiment import Experiment, open_experiment
@@ -32,9 +34,8 @@ CONTROLS = ("fbp", "cgls", "sirt", "tv")
 # The curve's own ascent is `momentum`; its other step rules find the same maximum or less. Two need more than f.
 LEFT_OUT = ("momentum", "plain", "halving", "generator", "transfer")
 EVERYONE = tuple(name for name in ADVERSARIES if name not in LEFT_OUT)
-# Hundreds of applications of A in every step of an attack: half the steps, one start, and few adversaries.
+# Hundreds of applications of A in every step of an attack: the same attack, on one slice of each split.
 SLOW = ("sirt", "tv")
-OF_THE_SLOW = ("sphere", "low_frequency", "image")
 
 
 def main() -> None:
@@ -42,18 +43,21 @@ def main() -> None:
     parser.add_argument("runs", type=Path, nargs="+")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--slices", type=int, default=3, help="of each split, spread over its patients")
-    parser.add_argument("--steps", type=int, default=30)
+    parser.add_argument("--steps", type=int, default=50)
     parser.add_argument("--restarts", type=int, default=1)
     parser.add_argument("--controls", default=",".join(CONTROLS), help="which; the slow ones are sirt and tv")
     given = parser.parse_args()
     given.out.mkdir(parents=True, exist_ok=True)
     folds = by_split(given.runs)
     for number, folders in enumerate(folds.values(), 1):
+        arms = Counter(arm_of(read_recipe(folder / "recipe.yaml")) for folder in folders)
+        if repeated := [arm for arm, count in arms.items() if count > 1]:
+            parser.error(f"fold {number} has several runs of {', '.join(repeated)}: give one of each")
         for folder in folders:
             judge_run(folder, surrogate(folder, folders), given, number)
         for name in filter(None, given.controls.split(",")):
             judge_control(name, folders[0], given, number)
-    print(as_table(given.out))
+    print("\n".join(as_tables(given.out)))
     say(f"page: {write_report([*sorted(results(given.out))], given.out)}")
 
 
@@ -70,7 +74,12 @@ def surrogate(folder: Path, folders: list[Path]) -> Path:
     """Whose δ is used on it: those made on erm; on erm those made on minmax."""
     methods = {one: read_recipe(one / "recipe.yaml").method for one in folders}
     wanted = "minmax" if methods[folder] == "erm" else "erm"
-    return next(one for one, method in methods.items() if method == wanted)
+    for one, method in methods.items():
+        if method == wanted:
+            return one
+    raise SystemExit(
+        f"{folder}: no {wanted} run on its split, whose δ would be used on it; give its sweep as well"
+    )
 
 
 def arm_of(recipe: Recipe) -> str:
@@ -100,11 +109,8 @@ def judge_run(folder: Path, foreign: Path, given: argparse.Namespace, number: in
 def judge_control(name: str, folder: Path, given: argparse.Namespace, number: int) -> None:
     out = given.out / f"{name}-{number}.json"
     if not out.exists():
-        recipe = read_recipe(folder / "recipe.yaml")
-        if name in SLOW:
-            recipe = asked(recipe, given, OF_THE_SLOW, steps=given.steps // 2, restarts=1)
-        else:
-            recipe = asked(recipe, given, EVERYONE)
+        few = {"slices": 1} if name in SLOW else {}
+        recipe = asked(read_recipe(folder / "recipe.yaml"), given, EVERYONE, **few)
         experiment = open_experiment(recipe, split=folder / "split.json")
         arm = tuned(name, experiment)
         say(f"{out.name}: {arm.settings}")
@@ -121,21 +127,68 @@ def results(out: Path) -> Iterator[Path]:
     return (path for path in out.glob("*-[0-9]*.json"))
 
 
-def as_table(out: Path) -> str:
-    """A row an adversary, a column an arm: the mean of ‖f(y + δ) − x‖² over all slices judged."""
-    errors: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
+Slice = tuple[str, int]
+Errors = dict[str, dict[str, dict[Slice, float]]]
+"""By adversary, by arm, by patient and index: ‖f(y + δ) − x‖²."""
+
+
+def as_tables(out: Path) -> Iterator[str]:
+    """A row an adversary, a column an arm: the mean over its slices and the 95 % interval over patients."""
+    errors, failed = read(out)
+    arms = sorted(errors["ascent"], key=lambda arm: -np.mean(list(errors["ascent"][arm].values())))
+    yield from table(errors, arms, failed)
+    shared = set.intersection(*(set(errors["ascent"][arm]) for arm in arms))
+    yield f"\nOn the {len(shared)} slices of all:\n"
+    common = {
+        name: {
+            arm: {one: error for one, error in found.items() if one in shared} for arm, found in row.items()
+        }
+        for name, row in errors.items()
+    }
+    yield from table(common, arms, failed)
+
+
+def read(out: Path) -> tuple[Errors, Counter[str]]:
+    """The errors, and of how many splits an arm's attack failed a check.
+
+    `worst of all` is the largest, slice by slice, of what is held to ε: the ascent and every other adversary but the
+    faults, each in a box of its own.
+    """
+    errors: Errors = defaultdict(lambda: defaultdict(dict))
+    failed: Counter[str] = Counter()
     for path in sorted(results(out)):
         arm, result = path.stem.rpartition("-")[0], json.loads(path.read_text())
-        for point, row in zip(("clean", "ascent"), result["curve"], strict=True):
-            errors[point][arm] += result["slices"]["worst"][f"{row['eps']:g}"]
-        for row in result["adversaries"]:
-            errors[row["name"]][arm] += row["worst"]
-    arms = sorted(errors["ascent"], key=lambda arm: -np.mean(errors["ascent"][arm]))
-    lines = [f"| adversary | {' | '.join(arms)} |", f"|---|{'---:|' * len(arms)}"]
+        failed[arm] += not result["attack"]["competent"]
+        slices, worst = result["slices"], result["slices"]["worst"]
+        curve = dict(zip(("clean", "ascent"), worst.values(), strict=True))
+        held = {row["name"]: row["worst"] for row in result["adversaries"] if row["budget"] != "box"}
+        boxed = {row["name"]: row["worst"] for row in result["adversaries"] if row["budget"] == "box"}
+        curve["worst of all"] = np.max([curve["ascent"], *held.values()], axis=0).tolist()
+        for name, found in (curve | held | boxed).items():
+            errors[name][arm] |= dict(
+                zip(zip(slices["patient"], slices["index"], strict=True), found, strict=True)
+            )
+    return errors, failed
+
+
+def table(errors: Errors, arms: list[str], failed: Counter[str]) -> Iterator[str]:
+    yield f"| adversary | {' | '.join(arm + ' †' * bool(failed[arm]) for arm in arms)} |"
+    yield f"|---|{'---:|' * len(arms)}"
+    yield f"| slices (splits whose checks failed) | {' | '.join(_counted(errors, arm, failed) for arm in arms)} |"
     for name, row in errors.items():
-        cells = (f"{np.mean(row[arm]):.0f}" if arm in row else "" for arm in arms)
-        lines.append(f"| {name} | {' | '.join(cells)} |")
-    return "\n".join(lines)
+        yield f"| {name.replace('_', ' ')} | {' | '.join(_cell(row.get(arm, {})) for arm in arms)} |"
+
+
+def _counted(errors: Errors, arm: str, failed: Counter[str]) -> str:
+    return f"{len(errors['ascent'][arm])} ({failed[arm]})"
+
+
+def _cell(found: dict[Slice, float]) -> str:
+    if not found:
+        return "–"
+    values = np.array(list(found.values()))
+    interval = clustered_interval(values, [patient for patient, _ in found])
+    return f"{values.mean():.0f}" + ("" if interval is None else f" [{interval[0]:.0f}, {interval[1]:.0f}]")
 
 
 if __name__ == "__main__":
