@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from ctrobust.core.units import hu_from_relative
 from ctrobust.evaluate.metrics import psnr_db
+from ctrobust.evaluate.selection import evenly
 from ctrobust.experiment import open_experiment
 from ctrobust.recipes import read_recipe
 from ctrobust.recipes.schema import Recipe
@@ -34,6 +35,7 @@ from ctrobust.threat.ascent import squared_error
 
 IMAGE = Path(__file__).parent.parent / "images" / "ct-143-slice.png"
 PROTOCOLS = ("slice", "patient")
+SISTERS = ("apart", "together")
 DOSES = "scan.photons=1e5,1e4"
 SMALLER = ["network.base_channels=16", "threat.base_channels=8", "train.epochs=null", "train.steps=200"]
 JUDGED = [
@@ -42,18 +44,22 @@ JUDGED = [
     "evaluate.steps=50",
     "evaluate.restarts=1",
 ]
+CLEAN = ["evaluate.slices=null", "evaluate.eps=[0, 0.02]", "evaluate.steps=10", "evaluate.restarts=1"]
 EPS = 0.02
 
 
 def points(data: Path, out: Path) -> Iterator[Point]:
-    """By slice and by patient at 256×256, then the doses at 128×128."""
+    """By slice and by patient at 256×256, the doses at 128×128, then what sister slices in training are worth."""
     splits = {by: split_file(data, by, out) for by in PROTOCOLS}
     both = ",".join(map(str, splits.values()))
     large = ["data.size=256", f"data.split={both}"]
     noisy = ["data.size=128", f"data.split={splits['patient']}", DOSES]
-    for axes in (large, noisy):
-        for point in make_grid("ct-143", ["method=erm,minmax", *axes, *SMALLER, *JUDGED], store=data):
+    sisters = ["method=erm", f"data.split={','.join(map(str, sister_files(data, out)))}", "seed=0,1"]
+    for axes in (["method=erm,minmax", *large, *JUDGED], ["method=erm,minmax", *noisy, *JUDGED]):
+        for point in make_grid("ct-143", [*axes, *SMALLER], store=data):
             yield replace(point, name=name_of(point.recipe))
+    for point in make_grid("ct-143", [*sisters, "data.size=256", *SMALLER, *CLEAN], store=data):
+        yield replace(point, name=f"{name_of(point.recipe)}-{point.recipe.seed}")
 
 
 def split_file(data: Path, by: str, out: Path) -> Path:
@@ -64,6 +70,21 @@ def split_file(data: Path, by: str, out: Path) -> Path:
         with Store(data) as store:
             write_split(make_split(store, by=by, eval_fraction=0.2), path)
     return path
+
+
+def sister_files(data: Path, out: Path) -> list[Path]:
+    """Two splits that judge the same slices, every other one of the patients that `patient` judges.
+
+    apart: none of those patients in training. together: their other slices in it, instead of as many of other patients.
+    """
+    paths = [out / f"{name}.json" for name in SISTERS]
+    with Store(data) as store:
+        base = make_split(store, by="patient", eval_fraction=0.2)
+    kept = evenly(base.train, len(base.train) - len(base.eval[::2]))
+    for path, train in zip(paths, (base.train, sorted([*kept, *base.eval[::2]])), strict=True):
+        if not path.exists():
+            write_split(replace(base, by="list", train=tuple(train), eval=base.eval[1::2]), path)
+    return paths
 
 
 def name_of(recipe: Recipe) -> str:
@@ -106,7 +127,7 @@ def row(told: str, method: str, measured: Measured, control: Measured) -> str:
 
 def leakage(runs: Sequence[Run]) -> Iterator[str]:
     """Clean PSNR on all slices of the evaluation part, nobody attacking, over FBP's on the same slices."""
-    yield "| split | method | slices | FBP, dB | f, dB | gain, dB |\n|---|---|---|---|---|---|"
+    yield "| split | method | seed | slices | FBP, dB | f, dB | gain, dB |\n|---|---|---|---|---|---|---|"
     for run in runs:
         experiment = open_experiment(read_recipe(run.folder / "recipe.yaml"), split=run.folder / "split.json")
         f, judged = load(run.folder), experiment.split.eval
@@ -117,7 +138,8 @@ def leakage(runs: Sequence[Run]) -> Iterator[str]:
                 errors = [float(squared_error(arm, y, x)) for arm in (experiment.projector.fbp, f)]
             found.append(psnr_db(np.array(errors) / x.numel()))
         direct, learned = np.mean(found, axis=0)
-        told = f"{experiment.split.by} | {run.result.learned.method} | {len(judged)}"
+        by = Path(str(run.setting("data", "split"))).stem
+        told = f"{by} | {run.result.learned.method} | {run.settings['seed']} | {len(judged)}"
         yield f"| {told} | {direct:.2f} | {learned:.2f} | {learned - direct:+.2f} |"
 
 
@@ -192,7 +214,7 @@ def main() -> None:
             run.result.learned.method,
         ),
     )
-    print("\n".join(table(runs)))
+    print("\n".join(table([run for run in runs if run.result.data["split_by"] != "list"])))
     print("\n".join(leakage([run for run in runs if run.setting("data", "size") == 256])))
     with drawing():
         draw([run for run in runs if setting(run) == "256, patient, ∞"])
