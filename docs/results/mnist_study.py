@@ -116,7 +116,8 @@ def table(runs: Sequence[Trained]) -> Iterator[str]:
             control = one.run.result.reference
             assert control is not None
             yield _row(matrix, "pseudo-inverse", control, "")
-        yield _row(matrix, one.method, one.run.result.learned, one.found)
+        marked = one.method + " †" * bool(one.run.result.learned.failed)
+        yield _row(matrix, marked, one.run.result.learned, one.found)
 
 
 def _row(matrix: str, method: str, measured: Measured, found: str) -> str:
@@ -173,16 +174,20 @@ def draw_condition(runs: Sequence[Trained], name: str) -> None:
         axes, first, [one.run.result.reference for one in first if one.run.result.reference], "pseudo-inverse"
     )
     axes.set(xscale="log", yscale="log", xlabel="condition number of A, 200 × 784", ylabel="Σ (x̂ − x)²")
-    axes.set_title(f"Solid: ρ̂({EPS:.0%}); dashed: clean", loc="left")
+    axes.set_title(f"Solid: ρ̂({EPS:.0%}); dashed: clean; bands: 95 %", loc="left")
     axes.legend()
     figure.savefig(IMAGES / name, dpi=110)
 
 
 def _against(axes: Axes, runs: Sequence[Trained], measured: Sequence[Measured], method: str) -> None:
     conditions = [one.condition for one in runs]
-    worst, clean = ([point.rho for one in measured if (point := one.at(eps))] for eps in (EPS, 0.0))
-    axes.plot(conditions, worst, "o-", color=HUES[method], label=method)
-    axes.plot(conditions, clean, "s--", ms=4, color=HUES[method])
+    for eps, line in ((EPS, "o-"), (0.0, "s--")):
+        found = [point for one in measured if (point := one.at(eps))]
+        label = method if eps else None
+        axes.plot(conditions, [point.rho for point in found], line, ms=4, color=HUES[method], label=label)
+        bounds = [point.rho_ci95 for point in found if point.rho_ci95]
+        if len(bounds) == len(conditions):
+            axes.fill_between(conditions, *np.transpose(bounds), color=HUES[method], alpha=0.12, lw=0)
 
 
 def draw_digits(runs: Sequence[Trained], name: str) -> None:
