@@ -15,8 +15,13 @@ from ctrobust.report.numbers import general
 from ctrobust.report.result import Adversary, Check, Clean, Measured, Point, Result, Slices
 from ctrobust.report.runs import Run
 
-# Where a file lies is no setting; that it is another one is seen by its hash.
-NOT_SETTINGS = ("seed", "data.store", "data.split")
+# Where a file lies is no setting, that it is another one is seen by its hash; nor is what else was asked of a run.
+NOT_SETTINGS = (
+    "seed",
+    "data.store",
+    "data.split",
+    *(f"evaluate.{key}" for key in ("controls", "adversaries", "transfer_from", "examinations", "examples")),
+)
 
 
 def pool(runs: Sequence[Run]) -> list[Run]:
@@ -57,7 +62,8 @@ def _settings(run: Run, runs: Sequence[Run]) -> dict[str, Any]:
         del flat["scan.pixel_mm"]  # the median of the training slices, as it came out
     if flat.get("train.epochs") is not None:
         del flat["train.steps"]
-    return {"method": run.result.learned.method, "store": data.get("store_sha256"), **flat}
+    # What was judged may be another f than the recipe's own: a control, a function of the user's.
+    return {**flat, "method": run.result.learned.method, "store": data.get("store_sha256")}
 
 
 def _labels(groups: Sequence[Sequence[Run]], settings: Sequence[Mapping[str, Any]]) -> list[str]:
