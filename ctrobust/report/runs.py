@@ -2,6 +2,7 @@
 
 import csv
 import math
+import re
 import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -186,16 +187,14 @@ def _recipe(folder: Path) -> tuple[Mapping[str, Any], str]:
     return recipe, yaml.safe_dump(recipe, sort_keys=False, allow_unicode=True)
 
 
-def _without_folders(recipe: dict[Any, Any]) -> dict[Any, Any]:
-    """A page is passed on, and paths carry names of people: of store and split the file's name is left."""
-    data = recipe.get("data")
-    if not isinstance(data, dict):
-        return recipe
-    short = {
-        key: Path(value).name if key in ("store", "split") and isinstance(value, str) else value
-        for key, value in data.items()
-    }
-    return {**recipe, "data": short}
+def _without_folders(value: Any) -> Any:
+    """A page is passed on, and paths carry names of people: of every one, whatever its key, the last part is left."""
+    if isinstance(value, dict):
+        return {key: _without_folders(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_without_folders(inner) for inner in value]
+    # Of either system: the page may be drawn elsewhere than the run was trained.
+    return re.split(r"[/\\]", value.rstrip("/\\"))[-1] if isinstance(value, str) else value
 
 
 def _history(folder: Path) -> Mapping[str, NDArray[np.float64]]:

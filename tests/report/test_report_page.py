@@ -111,8 +111,11 @@ def test_every_figure_is_a_png_with_words(page):
 
 def test_paths_of_the_training_machine_stay_there(page):
     html = page.read_text(encoding="utf-8")
-    assert "jane.doe" not in html
-    assert "store: store.h5" in html
+    for setting in ("store: store.h5", "transfer_from: surrogate", "atlas: atlas.h5"):
+        assert setting in html
+    assert not [
+        file.name for file in page.parent.rglob("*") if file.is_file() and b"jane" in file.read_bytes()
+    ]
 
 
 def test_a_failed_check_is_marked_in_table_box_and_curve(make_run, tmp_path):
