@@ -27,7 +27,8 @@ NOT_SETTINGS = (
 def pool(runs: Sequence[Run]) -> list[Run]:
     """One run a setting: itself where it is alone, else the mean of its replicates, which are its `singles`.
 
-    What cannot be averaged, recipe, history and examples, is that of the first.
+    What is not averaged is that of the first: recipe, history and examples; anatomy and examinations of the first that
+    has them.
     """
     groups: dict[str, list[list[Run]]] = {}
     settings = [_settings(run, runs) for run in runs]
@@ -95,6 +96,8 @@ def _mean(group: Sequence[Run], label: str) -> Run:
         controls=_mean_controls(results),
         # Of one of them, as far as its own table goes, with its intervals; of folds all slices together.
         adversaries=_over_folds(results) if folded else results[0].adversaries,
+        anatomy=next((result.anatomy for result in results if result.anatomy), ()),
+        examinations=next((result.examinations for result in results if result.examinations), {}),
     )
     return replace(group[0], label=label, result=merged, singles=tuple(group))
 
