@@ -228,11 +228,10 @@ def _mean_point(row: Sequence[Point], weights: Sequence[int], slices: Slices | N
         _weighted([getattr(point, name) for point in row], weights) for name in ("rho", "random", "psnr_db")
     )
     errors = None if slices is None else slices.at(row[0].eps)
+    mean = replace(row[0], rho=rho, rho_ci95=None, random=random, psnr_db=psnr_db)
     if slices is None or errors is None:
-        return Point(row[0].eps, rho, None, random, psnr_db)
-    return Point(
-        row[0].eps, float(errors.mean()), clustered_interval(errors, slices.patient), random, psnr_db
-    )
+        return mean
+    return replace(mean, rho=float(errors.mean()), rho_ci95=clustered_interval(errors, slices.patient))
 
 
 def _merged(each: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

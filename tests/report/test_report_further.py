@@ -289,6 +289,7 @@ def test_a_size_of_another_budget_is_no_share_of_y(make_run):
         result["attack"] |= {"budget": "whitened", "relative": False, "ball": "L2 in standard deviations"}
         for row in result["curve"]:
             row["eps"] *= 100
+            row["noise_share"] = row["eps"] / 80
 
     (run,) = read(make_run("erm", whitened, slices=1))
     html = write_report([run.folder], run.folder / "out").read_text()
@@ -296,6 +297,8 @@ def test_a_size_of_another_budget_is_no_share_of_y(make_run):
     assert "200" + "\u202f%" not in html
     assert "ε (L2 in standard deviations)" in html
     assert "larger than the ε" not in html
+    assert '<th scope="col">ε = 2<small>2.5\u202f% of the noise</small></th>' in html
+    assert "k/√n" in html
 
 
 def test_the_page_with_everything(make_run, tmp_path):

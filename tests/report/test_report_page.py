@@ -95,6 +95,7 @@ def test_erm_comes_first_and_the_finding_is_stated(page):
     assert "minmax’s worst-case error is 0.31 × erm’s, at a clean PSNR 0.2 dB higher" in text
     assert "not for clinical use" in text.lower()
     assert "Read this before comparing" not in text
+    assert "of the noise" not in text
 
 
 def test_every_figure_is_a_png_with_words(page):
