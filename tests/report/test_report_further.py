@@ -264,6 +264,34 @@ def test_a_worst_slice_that_is_stored_is_shown(make_run):
     assert "PSNR falls from" in row.picture.alt
 
 
+def test_what_is_kept_for_being_the_worst_is_no_example(make_run, tmp_path):
+    def second_is_worst(result, recipe):
+        result["slices"]["worst"]["0.02"][3] *= 100
+
+    kept = {"slice_index": [17, 3], "in_advance": [True, False]}
+    runs = read(make_run("erm", _both(in_full, second_is_worst), arrays=kept))
+    assert [shown.slice_index for shown in shown_slices(runs)] == [17]
+    assert [(row.slice_index, row.picture is None) for row in failures(runs, 0.02)] == [(3, False)]
+
+
+def test_of_folds_the_worst_slice_is_shown_by_the_fold_that_judged_it(make_run):
+    def fold(number):
+        def change(result, recipe):
+            recipe["seed"] = number
+            result["slices"]["index"] = [100 * number + place for place in range(46)]
+            result["slices"]["worst"]["0.02"][3] *= 100 * (1 + number)
+
+        return _both(in_full, change)
+
+    folders = [
+        make_run("erm", fold(number), name=f"fold-{number}", arrays={"slice_index": [5, 100 * number + 3]})
+        for number in range(2)
+    ]
+    (row,) = failures(pool(read(*folders)), 0.02)
+    assert row.slice_index == 103
+    assert row.picture.caption.startswith("erm (fold-1) on slice 103")
+
+
 def test_what_training_finds_is_drawn(make_run):
     (run,) = read(make_run("minmax"))
     assert draw_found([run]) is None
