@@ -16,11 +16,12 @@ from ctrobust.report.style import Picture, plain, slug
 
 @dataclass(frozen=True)
 class Failure:
-    """One slice: clean and worst-case error, the latter in medians; a picture where one is kept."""
+    """One slice, its rank from 1 on: clean and worst-case error, the latter in medians; a picture where one is kept."""
 
     label: str
     colour: str
-    rank: str
+    rank: int
+    judged: int
     slice_index: int
     patient: str
     clean: str
@@ -36,7 +37,7 @@ def failures(runs: Sequence[Run], eps: float | None) -> list[Failure]:
     return [
         _failure(run, hue, rank, place, eps)
         for run, hue in zip(runs, hues(runs), strict=True)
-        for rank, place in enumerate(_worst_places(run, eps))
+        for rank, place in enumerate(_worst_places(run, eps), start=1)
     ]
 
 
@@ -70,7 +71,8 @@ def _failure(run: Run, hue: str, rank: int, place: int, eps: float) -> Failure:
     return Failure(
         run.label,
         hue,
-        f"{rank + 1} of {len(errors)}",
+        rank,
+        len(errors),
         slices.index[place],
         slices.patient[place],
         "–" if clean is None else error(float(clean[place])),
