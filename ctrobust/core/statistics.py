@@ -1,4 +1,4 @@
-"""Intervals for a mean over slices whose errors go together within a patient."""
+"""Intervals for a mean over slices whose errors go together within a patient; and which slices are the worst."""
 
 import math
 from collections.abc import Sequence
@@ -11,6 +11,7 @@ Array = NDArray[np.float64]
 
 FEWEST_PATIENTS = 6
 LEVEL = 0.05
+WORST_SHARE, MOST_WORST = 0.01, 12
 
 
 @dataclass(frozen=True)
@@ -51,3 +52,9 @@ def clustered_interval(values: Array, patients: Sequence[object]) -> tuple[float
     if len(set(map(str, patients))) < FEWEST_PATIENTS:
         return None
     return interval(values, patients).both
+
+
+def worst_places(errors: Array) -> list[int]:
+    """Where the worst 1 % of (N,) errors stand, worst first: one at least, 12 at most."""
+    count = min(MOST_WORST, math.ceil(WORST_SHARE * len(errors)))
+    return [int(place) for place in np.argsort(-errors, kind="stable")[:count]]

@@ -23,11 +23,18 @@ class Shown(NamedTuple):
 
 @torch.no_grad()
 def draw(
-    f: Reconstructor, fbp: Reconstructor, experiment: Experiment, shown: Sequence[Shown], eps: float
+    f: Reconstructor,
+    fbp: Reconstructor,
+    experiment: Experiment,
+    shown: Sequence[Shown],
+    eps: float,
+    worst: Sequence[Shown] = (),
 ) -> dict[str, Any]:
     """slice_index, patient (k,); pixel_mm, eps; images (k, H, W) as x, in colour (k, H, W, 3); y and delta
-    (k, views, bins), the channels of colours below one another.
+    (k, views, bins), the channels of colours below one another; in_advance (k,): false of those in `worst`.
     """
+    in_advance = sum(len(batch.indices) for batch in shown)
+    shown = [*shown, *worst]
     indices = [index for batch in shown for index in batch.indices]
     kept: dict[str, list[NDArray[np.float32]]] = {name: [] for name in FIELDS}
     for batch in shown:
@@ -40,6 +47,7 @@ def draw(
             kept[name].extend(_flattened(image) if name in ("y", "delta") else _channels_last(image))
     return {
         "slice_index": np.asarray(indices, np.int64),
+        "in_advance": np.arange(len(indices)) < in_advance,
         "patient": np.asarray([experiment.store.patients[index] for index in indices], str),
         "pixel_mm": experiment.recipe.scan.pixel_mm,
         "eps": eps,

@@ -1,7 +1,8 @@
 """One batch, judged: the quality of the clean images, and the errors the attack finds. No image is kept."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -9,6 +10,7 @@ import torch
 from torch import Tensor
 
 from ctrobust.core.errors import UserError
+from ctrobust.core.statistics import worst_places
 from ctrobust.evaluate.anatomy import RegionSums, region_sums
 from ctrobust.evaluate.curve import Errors, curve_rows, sweep
 from ctrobust.evaluate.examples import Shown
@@ -43,7 +45,10 @@ class Findings(NamedTuple):
 
 @dataclass(frozen=True)
 class Trial:
-    """Reconstructors, each attacked at every radius; of the slices `shown` δ of the first is kept at shown_eps."""
+    """Reconstructors, each attacked at every radius; of the slices `shown` δ of the first is kept at shown_eps.
+
+    radii: in ascending order.
+    """
 
     arms: Mapping[str, Reconstructor]
     experiment: Experiment
@@ -57,14 +62,41 @@ class Trial:
         y, x = self.experiment.pair(indices)
         found = {name: judge(f, y, x, self.radii, self.attack) for name, f in self.arms.items()}
         _, deltas = next(iter(found.values()))
-        rows = [row for row, index in enumerate(indices) if index in self.shown]
-        shown = Shown([indices[row] for row in rows], deltas[self.shown_eps][rows].cpu().numpy())
         f, delta = next(iter(self.arms.values())), deltas[self.shown_eps]
         anatomy = Anatomy({}, {})
         if self.experiment.in_hu:
             with evaluating(f), torch.no_grad():
                 anatomy = Anatomy(region_sums(f(y), x), region_sums(f(y + delta), x))
+        shown = _those(self.shown, indices, delta)
         return Findings({name: judged for name, (judged, _) in found.items()}, shown, anatomy)
+
+    def worst(self, batches: Sequence[Sequence[int]], found: Sequence[Findings]) -> list[Callable[[], Shown]]:
+        """Pieces of work that give δ of the first's worst slices as well, at shown_eps; none where none is shown.
+
+        Known only once all are judged, and their δ then gone: each one's batch is attacked again as it was, whole and
+        from the largest radius, which finds the same to the bit.
+        """
+        if not self.shown:
+            return []
+        first, place = next(iter(self.arms)), self.radii.index(self.shown_eps)
+        errors = np.concatenate([each.arms[first].attacked[place].worst for each in found])
+        judged = [index for indices in batches for index in indices]
+        wanted = {judged[at] for at in worst_places(errors)} - self.shown
+        return [
+            partial(self._again, indices, wanted) for indices in batches if not wanted.isdisjoint(indices)
+        ]
+
+    def _again(self, indices: Sequence[int], wanted: Collection[int]) -> Shown:
+        y, x = self.experiment.pair(indices)
+        deltas = sweep(next(iter(self.arms.values())), y, x, self.radii, self.attack)
+        return _those(
+            wanted, indices, next(delta for errors, delta in deltas if errors.eps == self.shown_eps)
+        )
+
+
+def _those(wanted: Collection[int], indices: Sequence[int], delta: Tensor) -> Shown:
+    rows = [row for row, index in enumerate(indices) if index in wanted]
+    return Shown([indices[row] for row in rows], delta[rows].cpu().numpy())
 
 
 def judge(

@@ -75,8 +75,10 @@ def evaluate_run(
             seed=recipe.seed, device=str(experiment.projector.device), threads=torch.get_num_threads()
         )
         judge = _keeping(trial, birth, out)
-        batches = [partial(judge, part) for part in parts(chosen, recipe.evaluate.batch_size)]
-        found = share_out(batches, f"attack {method}", fabric)
+        batches = parts(chosen, recipe.evaluate.batch_size)
+        found = share_out([partial(judge, part) for part in batches], f"attack {method}", fabric)
+        again = trial.worst(batches, found)
+        worst = share_out(again, f"attack {method} on its worst slices", fabric) if again else []
         rows = oppose(others, chosen, fabric)
         few = experiment.pair(evenly(chosen, SLICES_CHECKED))
         A = _operator(f, experiment)
@@ -87,7 +89,7 @@ def evaluate_run(
             fabric,
         )
         control_checks = {name: gradient_check(arm, *few) for name, arm in controls.items()}
-        examples = draw(f, direct, experiment, [batch.shown for batch in found], eps)
+        examples = draw(f, direct, experiment, [batch.shown for batch in found], eps, worst)
     owners = [experiment.store.patients[index] for index in chosen]
 
     def judged(arm: str) -> dict[str, Any]:

@@ -233,6 +233,7 @@ class EvaluateRecipe:
     matrix fbp is its pseudo-inverse.
     adversaries: further ones, each at one radius; transfer takes its δ from the run transfer_from.
     examinations: what else is found out of f on a few slices, see `ctrobust.evaluate.examinations`.
+    examples: slices kept to be shown, chosen before anything is found; the worst 1 % are kept beside them (0: none).
     precision: of f while δ is searched for; errors are always measured in float32.
     allow_unmatched: attack through a back-end whose transpose is not exact, which understates the worst case; the
     result says so.

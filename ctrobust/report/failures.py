@@ -1,29 +1,27 @@
 """The failure gallery: the worst 1 % of slices of every method, one at least, whatever they look like."""
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from ctrobust.core.statistics import MOST_WORST, worst_places
 from ctrobust.report.compare import hues
 from ctrobust.report.numbers import error, times
-from ctrobust.report.runs import Run
+from ctrobust.report.runs import Examples, Run
 from ctrobust.report.scale import Scale
 from ctrobust.report.slices import draw_row
 from ctrobust.report.style import Picture, plain, slug
 
-SHARE = 0.01
-MOST_SHOWN = 12
-
 
 @dataclass(frozen=True)
 class Failure:
-    """One slice: clean and worst-case error, the latter in medians; a picture where one is kept."""
+    """One slice, its rank from 1 on: clean and worst-case error, the latter in medians; a picture where one is kept."""
 
     label: str
     colour: str
-    rank: str
+    rank: int
+    judged: int
     slice_index: int
     patient: str
     clean: str
@@ -39,7 +37,7 @@ def failures(runs: Sequence[Run], eps: float | None) -> list[Failure]:
     return [
         _failure(run, hue, rank, place, eps)
         for run, hue in zip(runs, hues(runs), strict=True)
-        for rank, place in enumerate(_worst_places(run, eps))
+        for rank, place in enumerate(_worst_places(run, eps), start=1)
     ]
 
 
@@ -50,8 +48,8 @@ def failures_note(runs: Sequence[Run], rows: Sequence[Failure], eps: float) -> s
         f"The worst 1 % of slices of each method at {runs[0].result.sized(eps)}, one at least, of "
         f"{counts[0]} judged: chosen by the error alone."
     )
-    if len(_worst_places(runs[0], eps)) == MOST_SHOWN:
-        text += f" At most {MOST_SHOWN} a method."
+    if len(_worst_places(runs[0], eps)) == MOST_WORST:
+        text += f" At most {MOST_WORST} a method."
     if any(row.picture is None for row in rows):
         text += " Where no image stands, the evaluation kept none of that slice."
     return text
@@ -60,10 +58,7 @@ def failures_note(runs: Sequence[Run], rows: Sequence[Failure], eps: float) -> s
 def _worst_places(run: Run, eps: float) -> list[int]:
     slices = run.result.learned.slices
     errors = None if slices is None else slices.at(eps)
-    if errors is None:
-        return []
-    count = min(MOST_SHOWN, math.ceil(SHARE * len(errors)))
-    return [int(place) for place in np.argsort(-errors, kind="stable")[:count]]
+    return [] if errors is None else worst_places(errors)
 
 
 def _failure(run: Run, hue: str, rank: int, place: int, eps: float) -> Failure:
@@ -76,7 +71,8 @@ def _failure(run: Run, hue: str, rank: int, place: int, eps: float) -> Failure:
     return Failure(
         run.label,
         hue,
-        f"{rank + 1} of {len(errors)}",
+        rank,
+        len(errors),
         slices.index[place],
         slices.patient[place],
         "–" if clean is None else error(float(clean[place])),
@@ -87,10 +83,15 @@ def _failure(run: Run, hue: str, rank: int, place: int, eps: float) -> Failure:
 
 
 def _picture(run: Run, index: int) -> Picture | None:
-    examples = run.examples
-    if examples is None or index not in examples.slice_index:
-        return None
-    place = examples.slice_index.index(index)
+    """Of the first of its runs that kept that slice: in folds one alone has judged it."""
+    for one in run.each:
+        if one.examples is not None and index in one.examples.slice_index:
+            return _drawn(one, one.examples, one.examples.slice_index.index(index))
+    return None
+
+
+def _drawn(run: Run, examples: Examples, place: int) -> Picture:
+    index = examples.slice_index[place]
     truth, clean, attacked = (
         images[place] for images in (examples.truth, examples.f_clean, examples.f_attacked)
     )

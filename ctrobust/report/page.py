@@ -2,7 +2,7 @@
 
 import base64
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from contextlib import ExitStack
 from dataclasses import dataclass
 from importlib import resources
@@ -21,6 +21,7 @@ from ctrobust.report import examined, findings, further, tables
 from ctrobust.report.compare import everyone, warnings
 from ctrobust.report.comparisons import comparisons, comparisons_note
 from ctrobust.report.curves import draw_curves
+from ctrobust.report.embedding import data_uri, embedded
 from ctrobust.report.failures import Failure, failures, failures_note
 from ctrobust.report.numbers import decibel, error, times
 from ctrobust.report.paper import FIRST, paper_tables
@@ -63,11 +64,13 @@ class Figures:
 
     @property
     def all(self) -> tuple[Picture, ...]:
+        """What a page can least do without first; of the failures the worst of every method before the next."""
         first = () if self.trade_off is None else (self.trade_off,)
         pairs = (one for pair in self.slices for one in pair)
-        failed = (failure.picture for failure in self.failures if failure.picture is not None)
+        ranked = sorted(self.failures, key=lambda failure: failure.rank)
+        failed = (failure.picture for failure in ranked if failure.picture is not None)
         texture = () if self.texture is None else (self.texture,)
-        return *first, self.curves, *pairs, *failed, *texture, *self.training
+        return *first, self.curves, *pairs, *texture, *self.training, *failed
 
 
 def write_report(runs: Sequence[Path], out: Path) -> Path:
@@ -110,13 +113,11 @@ def _render(runs: Sequence[Run], left_out: Sequence[str], figures: Figures, past
     environment = Environment(
         autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    environment.filters |= {"data_uri": _data_uri, "sha256": _sha256}
-    # Figures and tables are numbered as they come.
-    environment.globals |= {"figure_number": count(1).__next__, "table_number": count(1).__next__}
+    environment.filters |= {"data_uri": data_uri, "sha256": _sha256}
     template = environment.from_string((package / "page.html").read_text(encoding="utf-8"))
     size = findings.headline_size(runs)
     compared = comparisons(runs, size)
-    return template.render(
+    told = dict(
         # Ours, not the user's: the only text that goes in unescaped.
         css=Markup((package / "page.css").read_text(encoding="utf-8")),
         generator=f"{SOFTWARE} {__version__}",
@@ -155,6 +156,13 @@ def _render(runs: Sequence[Run], left_out: Sequence[str], figures: Figures, past
         runs=runs,
     )
 
+    def page(shown: Set[Picture]) -> str:
+        # Figures and tables are numbered as they come.
+        numbers = {name: count(1).__next__ for name in ("figure_number", "table_number")}
+        return template.render(told, embedded=shown, **numbers)
+
+    return page(embedded(figures.all, len(page(frozenset()).encode())))
+
 
 def _cards(runs: Sequence[Run], size: float) -> list[Card]:
     return [_card(label, hue, measured, size) for label, hue, measured in everyone(runs)]
@@ -170,10 +178,6 @@ def _card(label: str, hue: str, measured: Measured, size: float) -> Card:
         psnr_db=decibel(measured.clean.psnr_db),
         failed=bool(measured.failed),
     )
-
-
-def _data_uri(picture: Picture) -> str:
-    return "data:image/png;base64," + base64.b64encode(picture.png).decode("ascii")
 
 
 def _sha256(text: str) -> str:

@@ -15,14 +15,20 @@ from ctrobust.report.numbers import general
 from ctrobust.report.result import Adversary, Check, Clean, Measured, Point, Result, Slices
 from ctrobust.report.runs import Run
 
-# Where a file lies is no setting; that it is another one is seen by its hash.
-NOT_SETTINGS = ("seed", "data.store", "data.split")
+# Where a file lies is no setting, that it is another one is seen by its hash; nor is what else was asked of a run.
+NOT_SETTINGS = (
+    "seed",
+    "data.store",
+    "data.split",
+    *(f"evaluate.{key}" for key in ("controls", "adversaries", "transfer_from", "examinations", "examples")),
+)
 
 
 def pool(runs: Sequence[Run]) -> list[Run]:
     """One run a setting: itself where it is alone, else the mean of its replicates, which are its `singles`.
 
-    What cannot be averaged, recipe, history and examples, is that of the first.
+    What is not averaged is that of the first: recipe, history and examples; anatomy and examinations of the first that
+    has them.
     """
     groups: dict[str, list[list[Run]]] = {}
     settings = [_settings(run, runs) for run in runs]
@@ -57,7 +63,8 @@ def _settings(run: Run, runs: Sequence[Run]) -> dict[str, Any]:
         del flat["scan.pixel_mm"]  # the median of the training slices, as it came out
     if flat.get("train.epochs") is not None:
         del flat["train.steps"]
-    return {"method": run.result.learned.method, "store": data.get("store_sha256"), **flat}
+    # What was judged may be another f than the recipe's own: a control, a function of the user's.
+    return {**flat, "method": run.result.learned.method, "store": data.get("store_sha256")}
 
 
 def _labels(groups: Sequence[Sequence[Run]], settings: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -89,6 +96,8 @@ def _mean(group: Sequence[Run], label: str) -> Run:
         controls=_mean_controls(results),
         # Of one of them, as far as its own table goes, with its intervals; of folds all slices together.
         adversaries=_over_folds(results) if folded else results[0].adversaries,
+        anatomy=next((result.anatomy for result in results if result.anatomy), ()),
+        examinations=next((result.examinations for result in results if result.examinations), {}),
     )
     return replace(group[0], label=label, result=merged, singles=tuple(group))
 
@@ -219,11 +228,10 @@ def _mean_point(row: Sequence[Point], weights: Sequence[int], slices: Slices | N
         _weighted([getattr(point, name) for point in row], weights) for name in ("rho", "random", "psnr_db")
     )
     errors = None if slices is None else slices.at(row[0].eps)
+    mean = replace(row[0], rho=rho, rho_ci95=None, random=random, psnr_db=psnr_db)
     if slices is None or errors is None:
-        return Point(row[0].eps, rho, None, random, psnr_db)
-    return Point(
-        row[0].eps, float(errors.mean()), clustered_interval(errors, slices.patient), random, psnr_db
-    )
+        return mean
+    return replace(mean, rho=float(errors.mean()), rho_ci95=clustered_interval(errors, slices.patient))
 
 
 def _merged(each: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

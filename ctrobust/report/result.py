@@ -37,13 +37,17 @@ class Clean:
 
 @dataclass(frozen=True)
 class Point:
-    """One size `eps` = ‖δ‖/‖y‖: `rho`, `random` are means of Σ pixels (x̂ − x)²; `psnr_db` at the worst δ."""
+    """One size `eps` = ‖δ‖/‖y‖: `rho`, `random` are means of Σ pixels (x̂ − x)²; `psnr_db` at the worst δ.
+
+    noise_share: of a whitened budget k/√n, the length of δ against that of a draw of the photon noise.
+    """
 
     eps: float
     rho: float
     rho_ci95: tuple[float, float] | None
     random: float
     psnr_db: float
+    noise_share: float | None = None
 
 
 @dataclass(frozen=True)
@@ -247,7 +251,8 @@ def _point(row: Fields) -> Point:
     eps = row.number("eps")
     if eps < 0:
         raise row.wrong(f"{row.where}eps", f"{eps!r} is negative")
-    return Point(eps, row.number("rho"), interval, row.number("random"), row.number("psnr_db"))
+    share = row.number("noise_share") if row.holds("noise_share") else None
+    return Point(eps, row.number("rho"), interval, row.number("random"), row.number("psnr_db"), share)
 
 
 def _checks(attack: Fields) -> tuple[Check, ...]:

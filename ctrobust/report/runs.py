@@ -2,6 +2,7 @@
 
 import csv
 import math
+import re
 import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -26,7 +27,8 @@ class Examples:
     """Example slices of one run, images in x = 1 + HU/1000, or pictures in [0, 1].
 
     truth, fbp_clean, fbp_attacked, f_clean, f_attacked: (k, H, W), in colour (k, H, W, 3), both attacked ones under the
-    δ made for f; y, delta: (k, views, bins) in mm of water; slice_index, patient: (k,).
+    δ made for f; y, delta: (k, views, bins) in mm of water; slice_index, patient, in_advance: (k,), the last whether
+    it was chosen before anything was found, or else for being among the worst.
     """
 
     slice_index: tuple[int, ...]
@@ -39,6 +41,7 @@ class Examples:
     f_attacked: NDArray[np.float64]
     y: NDArray[np.float64]
     delta: NDArray[np.float64]
+    in_advance: tuple[bool, ...]
 
 
 @dataclass(frozen=True)
@@ -186,16 +189,14 @@ def _recipe(folder: Path) -> tuple[Mapping[str, Any], str]:
     return recipe, yaml.safe_dump(recipe, sort_keys=False, allow_unicode=True)
 
 
-def _without_folders(recipe: dict[Any, Any]) -> dict[Any, Any]:
-    """A page is passed on, and paths carry names of people: of store and split the file's name is left."""
-    data = recipe.get("data")
-    if not isinstance(data, dict):
-        return recipe
-    short = {
-        key: Path(value).name if key in ("store", "split") and isinstance(value, str) else value
-        for key, value in data.items()
-    }
-    return {**recipe, "data": short}
+def _without_folders(value: Any) -> Any:
+    """A page is passed on, and paths carry names of people: of every one, whatever its key, the last part is left."""
+    if isinstance(value, dict):
+        return {key: _without_folders(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_without_folders(inner) for inner in value]
+    # Of either system: the page may be drawn elsewhere than the run was trained.
+    return re.split(r"[/\\]", value.rstrip("/\\"))[-1] if isinstance(value, str) else value
 
 
 def _history(folder: Path) -> Mapping[str, NDArray[np.float64]]:
@@ -236,6 +237,9 @@ def _examples(folder: Path) -> Examples | None:
             if not np.size(stored["slice_index"]):
                 return None
             arrays = {name: stored[name] for name in ("slice_index", "patient", "eps", *IMAGES, *SINOGRAMS)}
+            # An earlier version kept no others.
+            everyone = np.ones(np.size(stored["slice_index"]), bool)
+            arrays["in_advance"] = stored.get("in_advance", everyone)
         return _checked(arrays)
     except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as mistake:
         why = str(mistake).strip("'\"")
@@ -256,7 +260,9 @@ def _checked(arrays: Mapping[str, NDArray[Any]]) -> Examples:
             if not np.isfinite(numbers[name]).all():
                 raise ValueError(f"{name} holds values that are not finite")
     patients = tuple(str(name) for name in np.atleast_1d(arrays["patient"]))
-    if len(patients) != count:
-        raise ValueError(f"patient has {len(patients)} entries, slice_index {count}")
+    in_advance = tuple(map(bool, np.atleast_1d(arrays["in_advance"])))
+    for name, entries in (("patient", patients), ("in_advance", in_advance)):
+        if len(entries) != count:
+            raise ValueError(f"{name} has {len(entries)} entries, slice_index {count}")
     indices = tuple(int(index) for index in np.atleast_1d(arrays["slice_index"]))
-    return Examples(indices, patients, float(arrays["eps"]), **numbers)
+    return Examples(indices, patients, float(arrays["eps"]), **numbers, in_advance=in_advance)

@@ -53,13 +53,18 @@ class Shown:
 
 
 def shown_slices(runs: Sequence[Run]) -> list[Shown]:
-    """The slices of the page, those of the first run first; a slice is shared where index and truth agree."""
+    """The slices of the page, those of the first run first; a slice is shared where index and truth agree.
+
+    Chosen in advance: what was kept for being the worst would say nothing of the rest.
+    """
     groups: dict[tuple[int, bytes], list[tuple[Run, int, int]]] = {}
     names: dict[tuple[int, bytes], str] = {}
     for place, run in enumerate(runs):
         if run.examples is None:
             continue
         for index, number in enumerate(run.examples.slice_index):
+            if not run.examples.in_advance[index]:
+                continue
             key = number, np.round(run.examples.truth[index], 4).tobytes()
             groups.setdefault(key, []).append((run, place, index))
             names.setdefault(key, run.examples.patient[index])

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ctrobust.report.compare import all_sizes, baseline, comparable, everyone, hues, references
-from ctrobust.report.numbers import decibel, error, general, times
+from ctrobust.report.numbers import decibel, error, general, percent, times
 from ctrobust.report.result import Measured, Point
 from ctrobust.report.runs import Run, flattened
 from ctrobust.report.style import grey
@@ -51,9 +51,16 @@ class SettingRow:
     values: tuple[str, ...]
 
 
-def sizes_of(runs: Sequence[Run]) -> list[str]:
-    """The heads of the table's columns."""
-    return [runs[0].result.written(eps) for eps in all_sizes(runs)]
+def sizes_of(runs: Sequence[Run]) -> list[tuple[str, str]]:
+    """The heads of the table's columns: the size, and in small print what share of the noise a whitened one is."""
+    return [(runs[0].result.written(eps), _noise_share(runs, eps)) for eps in all_sizes(runs)]
+
+
+def _noise_share(runs: Sequence[Run], eps: float) -> str:
+    """Empty for another budget, and where runs differ in it: the readings of their scans are not as many."""
+    points = [run.result.learned.at(eps) for run in runs]
+    shares = {percent(p.noise_share) for p in points if p is not None and p.noise_share is not None}
+    return f"{shares.pop()} of the noise" if len(shares) == 1 else ""
 
 
 def result_blocks(runs: Sequence[Run]) -> list[Block]:

@@ -82,7 +82,13 @@ def recipe(method: str) -> dict[str, Any]:
         "network": {"name": "fbpconvnet", "base_channels": 16, "levels": 5},
         "train": {"steps": 300, "batch_size": 8, "lr": 1.0e-3, "precision": "bf16", "checkpoint_every": 50},
         "threat": {"eps": 0.02},
-        "evaluate": {"eps": list(EPS), "steps": 100, "restarts": 3},
+        "evaluate": {
+            "eps": list(EPS),
+            "steps": 100,
+            "restarts": 3,
+            "transfer_from": "/home/jane.doe/runs/surrogate/",
+        },
+        "options": {"atlas": r"C:\Users\jane.doe\atlas.h5"},
     }
 
 

@@ -1,6 +1,7 @@
 """The page's section on stability, texture and bounds: as `ctrobust.evaluate.examinations` writes it."""
 
 import pytest
+from told_in_full import in_full
 
 from ctrobust.core.errors import UserError
 from ctrobust.report import write_report
@@ -89,6 +90,27 @@ def test_what_was_not_made_is_said(make_run, tmp_path):
 
     page = write_report([make_run("minmax", change, slices=1)], tmp_path / "page").read_text()
     assert "minmax: views was not made, f is of one scan alone." in page
+
+
+def test_of_replicates_the_first_that_has_them_is_shown_and_said_to_be(make_run, tmp_path):
+    def seed(number):
+        def change(result, recipe):
+            recipe["seed"] = number
+            if number:
+                in_full(result, recipe)
+                examined(result, recipe)
+                result["examinations"]["views"]["rows"][0]["squared_error"] = 100.0 * number
+                result["anatomy"][1]["attacked"]["rmse_hu"] = 1000.0 * number
+
+        return change
+
+    runs = [make_run("minmax", seed(number), name=str(number), slices=1) for number in range(3)]
+    page = write_report(runs, tmp_path / "page").read_text()
+    for there, elsewhere in (("100", "200"), ("1000.0", "2000.0")):
+        assert f'<td class="number">{there}</td>' in page
+        assert f'<td class="number">{elsewhere}</td>' not in page
+    assert page.count("Of several runs the first that has them stands here.") == 2
+    assert "stands here" not in write_report(runs[1:2], tmp_path / "alone").read_text()
 
 
 @pytest.mark.parametrize("name", ["tiny", "structures", "views", "bracket", "texture"])

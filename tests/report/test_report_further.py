@@ -8,6 +8,8 @@ import re
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image
 from told_in_full import in_full
 
@@ -16,12 +18,14 @@ from ctrobust.report import findings, write_report
 from ctrobust.report.compare import everyone, references, warnings
 from ctrobust.report.comparisons import comparisons, comparisons_note
 from ctrobust.report.curves import draw_curves
+from ctrobust.report.embedding import data_uri, embedded
 from ctrobust.report.failures import failures
 from ctrobust.report.further import adversary_rows, anatomy_rows, verdicts
 from ctrobust.report.paper import escaped, paper_tables
 from ctrobust.report.replicates import pool
 from ctrobust.report.runs import find_runs, read_runs
 from ctrobust.report.slices import shown_slices
+from ctrobust.report.style import Picture
 from ctrobust.report.training import draw_found
 from ctrobust.report.viewer import MOST_BYTES, WINDOWS, encoded, sheets
 
@@ -248,7 +252,7 @@ def test_the_worst_slices_are_the_worst(full):
     worst = full[0].result.learned.slices.at(0.02)
     assert [row.label for row in rows] == ["erm", "minmax"]
     assert rows[0].slice_index == int(np.argmax(worst))
-    assert rows[0].rank == "1 of 46"
+    assert (rows[0].rank, rows[0].judged) == (1, 46)
     assert rows[0].picture is None
     assert failures(full, 0.03) == []
 
@@ -262,6 +266,34 @@ def test_a_worst_slice_that_is_stored_is_shown(make_run):
     (row,) = failures(runs, 0.02)
     assert (row.slice_index, row.patient) == (3, "P3")
     assert "PSNR falls from" in row.picture.alt
+
+
+def test_what_is_kept_for_being_the_worst_is_no_example(make_run, tmp_path):
+    def second_is_worst(result, recipe):
+        result["slices"]["worst"]["0.02"][3] *= 100
+
+    kept = {"slice_index": [17, 3], "in_advance": [True, False]}
+    runs = read(make_run("erm", _both(in_full, second_is_worst), arrays=kept))
+    assert [shown.slice_index for shown in shown_slices(runs)] == [17]
+    assert [(row.slice_index, row.picture is None) for row in failures(runs, 0.02)] == [(3, False)]
+
+
+def test_of_folds_the_worst_slice_is_shown_by_the_fold_that_judged_it(make_run):
+    def fold(number):
+        def change(result, recipe):
+            recipe["seed"] = number
+            result["slices"]["index"] = [100 * number + place for place in range(46)]
+            result["slices"]["worst"]["0.02"][3] *= 100 * (1 + number)
+
+        return _both(in_full, change)
+
+    folders = [
+        make_run("erm", fold(number), name=f"fold-{number}", arrays={"slice_index": [5, 100 * number + 3]})
+        for number in range(2)
+    ]
+    (row,) = failures(pool(read(*folders)), 0.02)
+    assert row.slice_index == 103
+    assert row.picture.caption.startswith("erm (fold-1) on slice 103")
 
 
 def test_what_training_finds_is_drawn(make_run):
@@ -289,6 +321,7 @@ def test_a_size_of_another_budget_is_no_share_of_y(make_run):
         result["attack"] |= {"budget": "whitened", "relative": False, "ball": "L2 in standard deviations"}
         for row in result["curve"]:
             row["eps"] *= 100
+            row["noise_share"] = row["eps"] / 80
 
     (run,) = read(make_run("erm", whitened, slices=1))
     html = write_report([run.folder], run.folder / "out").read_text()
@@ -296,6 +329,8 @@ def test_a_size_of_another_budget_is_no_share_of_y(make_run):
     assert "200" + "\u202f%" not in html
     assert "ε (L2 in standard deviations)" in html
     assert "larger than the ε" not in html
+    assert '<th scope="col">ε = 2<small>2.5\u202f% of the noise</small></th>' in html
+    assert "k/√n" in html
 
 
 def test_the_page_with_everything(make_run, tmp_path):
@@ -311,6 +346,40 @@ def test_the_page_with_everything(make_run, tmp_path):
     for kind in ("md", "tex", "csv"):
         assert (tmp_path / "out" / f"results.{kind}").stat().st_size > 200
     assert page.stat().st_size < 3e6
+
+
+def test_a_page_stays_small_enough_to_be_passed_on(make_run, tmp_path, monkeypatch):
+    """Failures give way first; what is left out is described, and lies beside the page."""
+
+    def worst(result, recipe):
+        result["slices"]["worst"]["0.02"][3] *= 100
+
+    kept = {"slice_index": [17, 3], "in_advance": [True, False]}
+    run = make_run("erm", _both(in_full, worst), arrays=kept)
+    whole = write_report([run], tmp_path / "whole")
+    monkeypatch.setattr("ctrobust.report.embedding.MOST_BYTES", whole.stat().st_size - 1)
+    page = write_report([run], tmp_path / "small")
+    assert page.stat().st_size < whole.stat().st_size
+    before, html = whole.read_text(), page.read_text()
+    assert "left out" not in before
+    assert re.findall(r"left out, to keep .*? as figures/([\w-]+)\.png", html) == ["failure-3-erm"]
+    assert (tmp_path / "small" / "figures" / "failure-3-erm.png").is_file()
+    assert html.count("<b>Figure ") == before.count("<b>Figure ")
+
+
+@given(st.lists(st.integers(1, 100), max_size=20), st.integers(0, 2000))
+def test_pictures_stand_in_the_page_as_far_as_there_is_room(sizes, without):
+    pictures = [Picture(f"{number}", bytes(size), 1, 1, "", "") for number, size in enumerate(sizes)]
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("ctrobust.report.embedding.MOST_BYTES", 1500)
+        found = embedded(pictures, without)
+    taken = without + sum(len(data_uri(picture)) for picture in found)
+    assert taken <= 1500 or not found
+    # The first that is left out would not have fitted after those before it.
+    for number, picture in enumerate(pictures):
+        if picture not in found:
+            before = sum(len(data_uri(other)) for other in pictures[:number] if other in found)
+            assert without + before + len(data_uri(picture)) > 1500
 
 
 def test_a_table_of_someone_else_is_not_overwritten(make_run, tmp_path):

@@ -86,6 +86,7 @@ def test_a_wrong_value_is_named(make_run, keys, value, named):
         ("f_clean", np.zeros((2, 5, 5))),
         ("delta", np.full((2, 36, 96), np.nan)),
         ("patient", np.array(["one"])),
+        ("in_advance", np.array([True])),
         ("y", np.array([{"an": "object"}])),
     ],
 )

@@ -105,6 +105,35 @@ def test_pixel_sizes_that_were_chosen_are_no_replicates(make_run):
     assert [len(run.each) for run in pool(read(*runs))] == [1, 1]
 
 
+def test_what_else_was_asked_of_a_run_keeps_no_folds_apart(make_run):
+    """A δ transferred from the same fold's other method is a path of its own in every fold."""
+
+    def asked(number):
+        def change(result, recipe):
+            fold(number)(result, recipe)
+            recipe["evaluate"] |= {"transfer_from": f"/home/jane/{number}", "examples": number}
+            recipe["evaluate"] |= {"examinations": ["views"][number:], "controls": ["fbp", "tv"][number:]}
+
+        return change
+
+    (erm,) = pool(read(*(make_run("erm", asked(number), name=str(number)) for number in range(2))))
+    assert (erm.label, len(erm.singles)) == ("erm", 2)
+
+
+def test_controls_judged_on_the_same_runs_are_no_replicates(make_run):
+    """`evaluate --f` writes the recipe of the run whose data it takes, method and all."""
+
+    def judged(name, seed):
+        def change(result, recipe):
+            one(seed, split=f"split-{seed}")(result, recipe)
+            result["method"] = name
+
+        return change
+
+    found = [make_run("erm", judged(name, seed), name=name) for seed, name in enumerate(("cgls", "fbp"))]
+    assert [run.label for run in pool(read(*found))] == ["cgls", "fbp"]
+
+
 def test_one_failed_check_of_three_fails(make_run):
     runs = [make_run("erm", one(seed, failed=seed == 1), name=str(seed)) for seed in range(3)]
     (erm,) = pool(read(*runs))
