@@ -1,6 +1,7 @@
 """The robustness curves: worst-case error and PSNR against the size of the perturbation."""
 
 from collections.abc import Sequence
+from textwrap import fill
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -87,7 +88,8 @@ def _mark_failures(axes: Axes, runs: Sequence[Run]) -> None:
 def _abscissa(axes: Axes, runs: Sequence[Run]) -> None:
     scale, result = _scale(runs), runs[0].result
     unit = ", %" if result.relative else ""
-    axes.set_xlabel(plain(f"size of the perturbation {result.symbol}{unit}"))
+    # What another budget measures takes more words than fit under a panel.
+    axes.set_xlabel(fill(plain(f"size of the perturbation {result.symbol}{unit}"), 48))
     sizes = [scale * eps for eps in all_sizes(runs)]
     if len(sizes) <= 8:
         axes.set_xticks(sizes, [f"{size:g}" for size in sizes])

@@ -333,6 +333,18 @@ def test_a_size_of_another_budget_is_no_share_of_y(make_run):
     assert "k/√n" in html
 
 
+def test_what_another_budget_measures_fits_under_its_panel(make_run, monkeypatch):
+    def whitened(result, recipe):
+        ball = "L2 in standard deviations of the photon noise; eps is d' of an ideal observer"
+        result["attack"] |= {"budget": "whitened", "relative": False, "ball": ball}
+
+    monkeypatch.setattr("ctrobust.report.curves.picture", lambda name, figure, *texts: figure)
+    figure = draw_curves(read(make_run("erm", whitened, slices=1)))
+    figure.draw_without_rendering()
+    left, right = (axes.xaxis.label.get_window_extent() for axes in figure.axes)
+    assert figure.bbox.x0 <= left.x0 < left.x1 < right.x0 < right.x1 <= figure.bbox.x1
+
+
 def test_the_page_with_everything(make_run, tmp_path):
     folders = [make_run(method, in_full, slices=1) for method in ("erm", "minmax")]
     page = write_report(folders, tmp_path / "out")
