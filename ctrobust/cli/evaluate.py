@@ -151,8 +151,12 @@ def as_table(result: dict[str, Any]) -> str:
         f"{row['name']}: rho {row['rho']:.2f}, size {row['size']:.3%} of ||y||"
         for row in result["adversaries"]
     ]
-    failed = [name for name, check in attack["checks"].items() if not check["ok"]]
-    return "\n".join(lines + ([f"attack checks failed: {', '.join(failed)}"] if failed else []))
+    arms = {"": attack, f" on {reference}": result["reference"]["attack"]}
+    arms |= {f" on {name}, tuned": arm["attack"] for name, arm in result["controls"].items()}
+    for on, checked in arms.items():
+        failed = [name for name, check in checked["checks"].items() if not check["ok"]]
+        lines += [f"attack checks failed{on}: {', '.join(failed)}"] if failed else []
+    return "\n".join(lines)
 
 
 def _radii(text: str) -> list[float]:

@@ -1,7 +1,6 @@
 """Was the attack any good? Checks that travel with every curve."""
 
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -14,26 +13,29 @@ from ctrobust.core.errors import UserError
 from ctrobust.core.seeds import derive_seed
 from ctrobust.evaluate.mixed import MixedAscent
 from ctrobust.evaluate.sharing import share_out
+from ctrobust.evaluate.strength import (
+    CONVERGENCE_TOLERANCE,
+    Check,
+    check,
+    errors,
+    strength_checks,
+    trials,
+)
 from ctrobust.operators.dense import DenseOperator
 from ctrobust.reconstruct import FilteredBackProjection
 from ctrobust.reconstruct.learned import Operator
 from ctrobust.threat import L2Ball, ProjectedGradientAscent, Whitened
-from ctrobust.threat.ascent import GRADIENT_TOLERANCE, Reconstructor, gradient_gap, squared_error
+from ctrobust.threat.ascent import GRADIENT_TOLERANCE, Reconstructor, gradient_gap
 from ctrobust.threat.budget import norms
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
 
-Check = dict[str, Any]
-
 ADJOINT_TOLERANCE = 1e-6
-CONVERGENCE_TOLERANCE = 0.02
 EXACTNESS_TOLERANCE = 0.01
+OUTDONE_TOLERANCE = 0.01
 ROUNDING = 1e-3
 """How far above the upper bound of the exact increase, as a share of it, an attack may seem to come."""
-GRADIENT_SAYS = (
-    "relative difference between the slopes the gradient through f promises and central differences"
-)
 
 
 def attack_checks(
@@ -43,65 +45,65 @@ def attack_checks(
     x: Tensor,
     attack: ProjectedGradientAscent,
     fabric: "Fabric | None" = None,
+    *,
+    largest: float | None = None,
+    name: str = "f",
 ) -> dict[str, Check]:
     """Is Aᵀ the transpose, is the gradient right, would a longer, wider or other attack find more, is the maximum met?
 
     Each is a value below its limit, or `ok` is false. What there is to compute is shared out over the processes of the
     fabric. `exact` is left out where no exact worst case is known (an L∞ budget), `precision` in float32.
+    largest: the largest radius of the curve, where the strength of the attack is looked at again (`…_at_largest`): it
+    is there that an ascent goes astray first. name: of f, for the progress.
     """
-    stronger = replace(attack, rule="adam", steps=2 * attack.steps)
-    work: tuple[Callable[[], Any], ...] = (
-        partial(_rho, f, y, x, attack),
-        partial(_rho, f, y, x, replace(attack, steps=2 * attack.steps)),
-        partial(_rho, f, y, x, replace(attack, restarts=attack.restarts + 1)),
-        partial(_rho, f, y, x, stronger),
-        partial(adjoint_gap, A, attack.seed),
-        partial(gradient_gap, f, y, x),
-        partial(exactness, f, A, y, x, attack),
-        partial(_in_float32, f, y, x, attack),
-    )
-    once, twice, wider, second, adjoint, gradient, exact, full = share_out(work, "check the attack", fabric)
-    on = f"at ε = {attack.budget.eps:g}, on {len(y)} slices"
+    radii = {"": attack}
+    if largest is not None and largest != attack.budget.eps:
+        radii["_at_largest"] = attack.with_eps(largest)
+    work: dict[Any, Callable[[], Any]] = {
+        "adjoint": partial(adjoint_gap, A, attack.seed),
+        "gradient": partial(gradient_gap, f, y, x),
+        "exact": partial(exactness, f, A, y, x, attack),
+        "precision": partial(_precision, f, y, x, attack),
+    }
+    tried = {where: trials(f, y, x, at) for where, at in radii.items()}
+    work |= {(where, trial): piece for where, each in tried.items() for trial, piece in each.items()}
+    pieces = share_out(list(work.values()), f"check the attack on {name}", fabric)
+    found = dict(zip(work, pieces, strict=True))
     checks = {
-        "adjoint": _check(
-            adjoint,
+        "adjoint": check(
+            found["adjoint"],
             ADJOINT_TOLERANCE,
             "|⟨Ax, y⟩ − ⟨x, Aᵀy⟩| / (‖Ax‖ ‖y‖) of the operator the gradients went through",
         ),
-        "gradient": _check(gradient, GRADIENT_TOLERANCE, GRADIENT_SAYS),
-        "convergence": _check(
-            abs(twice - once) / once,
-            CONVERGENCE_TOLERANCE,
-            f"relative change of ρ̂ when the attack's steps are doubled, {on}",
-        ),
-        "restarts": _check(
-            abs(wider - once) / once,
-            CONVERGENCE_TOLERANCE,
-            f"relative change of ρ̂ when the attack starts once more, {on}",
-        ),
-        "second": _check(
-            max(second - once, 0.0) / once,
-            CONVERGENCE_TOLERANCE,
-            f"by how much more a second attack (Adam, twice the steps) finds, as a share of ρ̂, {on}",
+        "gradient": check(
+            found["gradient"],
+            GRADIENT_TOLERANCE,
+            "relative difference between the slopes the gradient through f promises and central differences",
         ),
     }
-    if full is not None:
-        checks["precision"] = _check(
-            max(full - once, 0.0) / full,
-            CONVERGENCE_TOLERANCE,
-            f"by how much less the attack finds in bfloat16 than in float32, as a share of ρ̂, {on}",
-        )
-    return checks if exact is None else checks | {"exact": exact}
+    for where, at in radii.items():
+        of_it = strength_checks({trial: found[where, trial] for trial in tried[where]}, at)
+        checks |= {f"{each}{where}": made for each, made in of_it.items()}
+    return checks | {each: found[each] for each in ("precision", "exact") if found[each] is not None}
 
 
-def gradient_check(f: Reconstructor, y: Tensor, x: Tensor) -> dict[str, Check]:
-    """The one of the checks that a control needs for itself: the attack on it is that on f."""
-    return {"gradient": _check(gradient_gap(f, y, x), GRADIENT_TOLERANCE, GRADIENT_SAYS)}
+def outdone(adversaries: Sequence[Mapping[str, Any]], curve: Sequence[Mapping[str, Any]]) -> dict[str, Check]:
+    """Does another adversary find more than the ascent at the same eps of the same budget, over all slices?
+
+    adversaries, curve: their rows of a result. Nothing where there is no such adversary.
+    """
+    rho = {row["eps"]: row["rho"] for row in curve}
+    more = {row["name"]: row["rho"] / rho[row["eps"]] - 1 for row in adversaries if row["eps"] is not None}
+    if not more:
+        return {}
+    most = max(more, key=more.__getitem__)
+    what = f"by how much more another adversary of the same budget finds, as a share of ρ̂, of all {most} the most"
+    return {"adversaries": check(max(more[most], 0.0), OUTDONE_TOLERANCE, what)}
 
 
 def competent(checks: dict[str, Check]) -> bool:
     """Whether all of them hold."""
-    return all(check["ok"] for check in checks.values())
+    return all(each["ok"] for each in checks.values())
 
 
 @torch.no_grad()
@@ -133,7 +135,7 @@ def exactness(
         "checked slices the most"
     )
     if attack.budget.eps == 0:
-        return _check(0.0, EXACTNESS_TOLERANCE, what)
+        return check(0.0, EXACTNESS_TOLERANCE, what)
     linear = f if own else FilteredBackProjection(A)
     try:
         delta = attack(linear, y, x)
@@ -145,8 +147,8 @@ def exactness(
     missed = (most - found) / (most - clean)
     if float(missed.min()) < -ROUNDING:
         above = f"{what}; below −{ROUNDING:g} it is above the maximum, and one of the two is wrong"
-        return _check(float(missed.min()), EXACTNESS_TOLERANCE, above) | {"ok": False}
-    return _check(float(missed.max()), EXACTNESS_TOLERANCE, what)
+        return check(float(missed.min()), EXACTNESS_TOLERANCE, above) | {"ok": False}
+    return check(float(missed.max()), EXACTNESS_TOLERANCE, what)
 
 
 def _has_an_exact_worst_case(f: Reconstructor, y: Tensor) -> bool:
@@ -178,14 +180,14 @@ def _exact_in_noise(f: Reconstructor, y: Tensor, x: Tensor, budget: Whitened) ->
     return _exact(lambda z: f(y + sigma * z), torch.zeros_like(y), x, L2Ball(budget.eps, relative=False))
 
 
-def _rho(f: Reconstructor, y: Tensor, x: Tensor, attack: ProjectedGradientAscent) -> float:
-    return float(squared_error(f, y + attack(f, y, x), x).double().mean())
-
-
-def _in_float32(f: Reconstructor, y: Tensor, x: Tensor, attack: ProjectedGradientAscent) -> float | None:
+def _precision(f: Reconstructor, y: Tensor, x: Tensor, attack: ProjectedGradientAscent) -> Check | None:
     """None where the attack is in float32 anyway."""
-    return _rho(f, y, x, attack.in_float32()) if isinstance(attack, MixedAscent) else None
-
-
-def _check(value: float, limit: float, what: str) -> Check:
-    return {"value": value, "limit": limit, "ok": bool(value < limit), "what": what}
+    if not isinstance(attack, MixedAscent):
+        return None
+    here, full = (sum(errors(f, y, x, each)) for each in (attack, attack.in_float32()))
+    return check(
+        max(full - here, 0.0) / full,
+        CONVERGENCE_TOLERANCE,
+        "by how much less the attack finds in bfloat16 than in float32, as a share of ρ̂, "
+        f"at ε = {attack.budget.eps:g}, on {len(y)} slices",
+    )

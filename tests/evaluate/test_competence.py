@@ -1,6 +1,7 @@
 """What is wrong on purpose is caught: each check by a setting that only it, or it first, must not let pass."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from ctrobust.operators import Projector, sensing
 from ctrobust.reconstruct import FilteredBackProjection
 from ctrobust.reconstruct.learned import Operator
 from ctrobust.threat import L2Ball, Linf, ProjectedGradientAscent, Whitened
+from ctrobust.threat.ascent import squared_error
 from ctrobust.threat.budget import Budget
 
 Data = tuple[Projector, Tensor, Tensor]
@@ -199,3 +201,49 @@ def test_fbp_stands_in_where_f_has_no_exact_worst_case(data: Data) -> None:
         assert check is not None
         assert "misses on FBP" in check["what"]
         assert check["ok"]
+
+
+def test_what_steps_and_restarts_find_can_be_read(data: Data) -> None:
+    """ρ̂ at half, once and twice the steps, and at 1 … R + 1 restarts, as the attacks of those settings find it."""
+    A, y, x = data
+    f = Rugged(A, y)
+    attack = ProjectedGradientAscent(L2Ball(0.05), steps=8, restarts=2, allow_unmatched=True)
+    checks = attack_checks(f, A, y, x, attack)
+
+    def rho(**settings: int) -> float:
+        return float(squared_error(f, y + replace(attack, **settings)(f, y, x), x).double().mean())
+
+    assert checks["convergence"]["steps"] == [4, 8, 16]
+    assert checks["convergence"]["rho"] == pytest.approx([rho(steps=n) for n in (4, 8, 16)], rel=1e-5)
+    assert checks["restarts"]["restarts"] == [1, 2, 3]
+    assert checks["restarts"]["rho"] == pytest.approx([rho(restarts=n) for n in (1, 2, 3)], rel=1e-5)
+    assert checks["restarts"]["rho"] == sorted(checks["restarts"]["rho"])
+    _, once, twice = checks["convergence"]["rho"]
+    assert checks["convergence"]["value"] == pytest.approx(abs(twice - once) / once)
+
+
+class Cliffs:
+    """FBP up to a tenth of ‖y‖ from y; beyond, a hill beside a far higher one."""
+
+    def __init__(self, A: Projector, y: Tensor) -> None:
+        self.fbp, self.y = FilteredBackProjection(A), y
+        self.way = torch.randn(y.shape[1:], generator=torch.Generator().manual_seed(7))
+
+    def __call__(self, y: Tensor) -> Tensor:
+        off = (y - self.y[: len(y)]).flatten(1) / self.y[: len(y)].flatten(1).norm(dim=1, keepdim=True)
+        along = off @ self.way.flatten() / self.way.norm()
+        far = (off.norm(dim=1) - 0.1).relu()
+        return self.fbp(y) + (200 * far * torch.where(along > 0, 2.0, -1.0) * along)[:, None, None, None]
+
+
+def test_an_attack_that_goes_astray_at_the_largest_radius_alone_is_caught(data: Data) -> None:
+    A, y, x = data
+    f, caught = Cliffs(A, y), set()
+    for seed in range(3):
+        attack = ProjectedGradientAscent(L2Ball(0.05), steps=20, restarts=1, seed=seed)
+        checks = attack_checks(f, A, y, x, attack, largest=0.3)
+        caught |= failed(checks)
+        assert checks["restarts_at_largest"]["what"].endswith("at ε = 0.3, on 2 slices")
+        assert not failed(attack_checks(f, A, y, x, attack, largest=0.05))
+    assert caught
+    assert caught <= {"convergence_at_largest", "restarts_at_largest", "second_at_largest"}

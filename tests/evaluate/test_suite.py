@@ -1,6 +1,7 @@
 """Every adversary by its name in a recipe, and every budget, as result.json has them."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, get_args
 
@@ -8,6 +9,7 @@ import numpy as np
 import pytest
 
 from ctrobust.core.errors import UserError
+from ctrobust.evaluate import run
 from ctrobust.evaluate.budgets import budget_of
 from ctrobust.evaluate.suite import opponents
 from ctrobust.experiment import Experiment
@@ -68,6 +70,25 @@ def test_all_of_them(judge: Judge, trained: Path) -> None:
     assert rows["low_frequency"]["settings"]["cutoff"] == 0.25
     assert rows["angle_jitter"]["settings"]["unit"] == "rad"
     assert len(rows["transfer"]["settings"]["surrogate_weights_sha256"]) == 64
+
+
+def test_an_adversary_that_beats_the_ascent_marks_the_curve(
+    judge: Judge, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the curve's own ascent is made weak on purpose: one step, against an Adam of thirty."""
+    monkeypatch.setattr(
+        run, "opponents", lambda f, e, shown, folder: opponents(f, e, replace(shown, steps=30), folder)
+    )
+    quick = ("evaluate.examples=0", "evaluate.slices=2", "evaluate.controls=[]")
+    for steps, ok in ((1, False), (30, True)):
+        result = judge(*quick, f"evaluate.steps={steps}", "evaluate.adversaries=[ring,sphere,adam]")
+        rho = {row["eps"]: row["rho"] for row in result["curve"]}[0.02]
+        check = result["attack"]["checks"]["adversaries"]
+        assert check["value"] == pytest.approx(max(result["adversaries"][2]["rho"] / rho - 1, 0))
+        assert check["ok"] is ok
+        assert "adam the most" in check["what"]
+        assert ok or not result["attack"]["competent"]
+    assert "adversaries" not in judge(*quick, "evaluate.steps=1")["attack"]["checks"]
 
 
 def test_one_perturbation_for_the_whole_set_whatever_the_batch(judge: Judge) -> None:
