@@ -23,7 +23,6 @@ from ctrobust.instability import (
     Nodule,
     Structure,
     TinyPerturbation,
-    footprint,
     more_views,
     place,
     side_by_side,
@@ -33,6 +32,7 @@ from ctrobust.operators import Projector
 from ctrobust.operators.noise import low_dose
 from ctrobust.threat import L2Ball, ProjectedGradientAscent
 from ctrobust.threat.ascent import Reconstructor, evaluating, exact_arithmetic
+from ctrobust.threat.budget import Lengths, norms
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -94,20 +94,22 @@ def _tiny(case: Case) -> dict[str, Any]:
 def _structures(case: Case) -> dict[str, Any]:
     """Test 2: nodules and letters, clean, hidden and invented, and two observers looking for them.
 
-    δ is held to half the size of what would take the structure out of the measurement itself: more proves nothing of f.
+    δ is held, slice by slice, to half the size of what would take the structure out of the measurement itself: more
+    proves nothing of f.
     """
     found = {}
     for name, structure in STRUCTURES.items():
         seed = derive_seed(case.seed, name)
         s, _ = place(structure, case.x, case.A.geometry.pixel_mm, seed)
-        eps = HIDING * float(footprint(case.A, s, case.A(case.x + s)).mean())
-        attack = replace(case.attack, budget=L2Ball(eps))
+        attack = replace(case.attack, budget=Lengths(HIDING, lengths=norms(case.A(s))))
         rows = small_structure(
             case.f, case.x, structure, attack, photons=case.photons, draws=DRAWS, seed=seed, A=case.A
         )
         plain = [{key: getattr(value, "d_prime", value) for key, value in row.items()} for row in rows]
         means = _means(plain)
-        found[name] = {"eps": eps} | {key: means[key] for key in means if key not in ("row", "column")}
+        found[name] = {"eps": HIDING * means["footprint"]} | {
+            key: means[key] for key in means if key not in ("row", "column")
+        }
     return {"photons": case.photons, "draws": DRAWS, "structures": found}
 
 
