@@ -218,6 +218,7 @@ AdversaryName = Literal[
     "transfer",
     "low_frequency",
     "local",
+    "local_image",
     "image",
     "generator",
     ScannerFault,
@@ -283,7 +284,8 @@ class Recipe:
 
     @model_validator(mode="after")
     def _what_goes_with_a_matrix(self) -> "Recipe":
-        faults = [name for name in self.evaluate.adversaries if name in get_args(ScannerFault)]
+        of_a_scanner = ("local_image", *get_args(ScannerFault))
+        faults = [name for name in self.evaluate.adversaries if name in of_a_scanner]
         if self.scan.dense and faults:
             raise ValueError(f"evaluate.adversaries: {faults[0]} is a scanner's; scan.geometry is a matrix")
         if self.scan.dense and "sirt" in self.evaluate.controls:
