@@ -33,7 +33,7 @@ from ctrobust.operators import Projector
 from ctrobust.operators.dense import DenseOperator
 from ctrobust.reconstruct import LearnedReconstructor
 from ctrobust.threat import ProjectedGradientAscent
-from ctrobust.threat.ascent import Reconstructor, exact_arithmetic
+from ctrobust.threat.ascent import Reconstructor, evaluating, exact_arithmetic
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -56,7 +56,8 @@ def evaluate_run(
     """Attack f, and the controls beside it, on the evaluation part; returns what result.json holds, and the examples'
     arrays.
 
-    f: the run's, or any y ↦ x̂ under the name `method`. run: where the trained G lies, by default beside the split.
+    f: the run's, or any y ↦ x̂ under the name `method`; a module is held in eval mode meanwhile.
+    run: where the trained G lies, by default beside the split.
     out: where the result will be; beside it every batch is kept until then, so that an evaluation that was interrupted
     goes on where it stopped (the f of a run; what else a callable depends on is not known).
     Radius 0 is always among the recipe's. With a fabric the batches are shared out over its processes; each returns
@@ -68,7 +69,7 @@ def evaluate_run(
     attack = ascent_of(recipe)
     shown = attack.with_eps(eps)
     others = opponents(f, experiment, shown, run or split_file.parent)
-    with exact_arithmetic():
+    with evaluating(f), exact_arithmetic():
         direct = reference(experiment.projector, recipe.scan.window)
         names = control_names(recipe.evaluate.controls, experiment.projector)
         controls: dict[str, Control] = {name: tuned(name, experiment) for name in names}

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ctrobust.core.errors import UserError
-from ctrobust.core.statistics import clustered_interval
+from ctrobust.core.statistics import rho_fields
 from ctrobust.evaluate.budgets import shown_radius
 from ctrobust.evaluate.selection import parts
 from ctrobust.evaluate.sharing import share_out
@@ -85,14 +85,12 @@ class Opponent:
         """What result.json holds; a scanner fault is held by the box in its settings, has no budget and eps, and tells
         what it `found`: of every slice its one setting, or one a view or bin."""
         errors = np.concatenate([each.errors for each in found])
-        interval = clustered_interval(errors, patients)
         recipe, held = self.experiment.recipe, not isinstance(self.adversary, ScannerFault | DeadChannels)
         row = {
             "name": self.name,
             "budget": recipe.evaluate.budget if held else "box",
             "eps": shown_radius(recipe) if held else None,
-            "rho": float(errors.mean()),
-            "rho_ci95": None if interval is None else list(interval),
+            **rho_fields(errors, patients),
             "size": float(np.concatenate([each.sizes for each in found]).mean()),
             "settings": plain_settings(self.adversary) | dict(self.about),
             "worst": errors.tolist(),
