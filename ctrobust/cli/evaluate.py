@@ -2,6 +2,7 @@
 
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from difflib import get_close_matches
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -10,12 +11,15 @@ from ctrobust.core.files import require_writable
 from ctrobust.core.progress import say
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from lightning_fabric import Fabric
 
     from ctrobust.core.records import Split
     from ctrobust.experiment import Experiment
     from ctrobust.recipes import Recipe
     from ctrobust.recipes.schema import EvaluateRecipe
+    from ctrobust.reconstruct.learned import Operator
     from ctrobust.threat.ascent import Reconstructor
 
 
@@ -73,6 +77,7 @@ def run(arguments: Namespace) -> int:
         method=subject.method,
         out=subject.out,
         fabric=fabric,
+        rebuild=subject.rebuild,
     )
     if fabric.is_global_zero:
         set_aside(subject.out)
@@ -85,7 +90,9 @@ def run(arguments: Namespace) -> int:
 
 
 class _Subject(NamedTuple):
-    """What is judged, on what, and where the result goes; run: a folder that may hold a trained G."""
+    """What is judged, on what, and where the result goes; run: a folder that may hold a trained G; rebuild: makes an f
+    of one's own for another scan.
+    """
 
     f: "Reconstructor"
     method: str
@@ -93,6 +100,7 @@ class _Subject(NamedTuple):
     split: Path
     run: Path
     out: Path
+    rebuild: "Callable[[Operator], Reconstructor] | None" = None
 
 
 def _trained(arguments: Namespace, fabric: "Fabric") -> _Subject:
@@ -134,8 +142,8 @@ def _custom(arguments: Namespace, fabric: "Fabric") -> _Subject:
             require_writable(split.parent)
             write_split(experiment.split, split)
         fabric.barrier()
-    f = build_reconstructor(arguments.f, experiment.projector, channels=experiment.recipe.data.channels)
-    return _Subject(f, arguments.f, experiment, split, folder, arguments.out)
+    make = partial(build_reconstructor, arguments.f, channels=experiment.recipe.data.channels)
+    return _Subject(make(experiment.projector), arguments.f, experiment, split, folder, arguments.out, make)
 
 
 def as_table(result: dict[str, Any]) -> str:

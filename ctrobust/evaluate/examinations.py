@@ -4,8 +4,8 @@ Each is made on the few slices on which the attack is checked, at the radius tha
 numbers under its name, with what they were measured on.
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +28,7 @@ from ctrobust.instability import (
     side_by_side,
     small_structure,
 )
+from ctrobust.instability.views import rebuilt
 from ctrobust.operators import Projector
 from ctrobust.operators.noise import low_dose
 from ctrobust.threat import L2Ball, ProjectedGradientAscent
@@ -40,11 +41,7 @@ if TYPE_CHECKING:
 PHOTONS = 1e5
 """Per ray, where the scan itself is noiseless: observers and noise power need a dose."""
 DRAWS = 40
-STRUCTURES: dict[str, Structure] = {
-    "nodule of 8 mm, +100 HU": Nodule(8.0, 100.0),
-    "nodule of 16 mm, +50 HU": Nodule(16.0, 50.0),
-    "letters of 24 mm, +100 HU": Letters("CT", 24.0, 100.0),
-}
+LETTERS: dict[str, Structure] = {"letters of 24 mm, +100 HU": Letters("CT", 24.0, 100.0)}
 HIDING = 0.5
 EDGE_HU, EDGE_PIXELS = 100.0, 6
 VIEWS = (0.5, 1.0, 2.0, 4.0)
@@ -52,7 +49,11 @@ VIEWS = (0.5, 1.0, 2.0, 4.0)
 
 @dataclass(frozen=True)
 class Case:
-    """f and what it is examined on: y (B, 1, views, bins) of x (B, 1, H, W), the attack in the budget that is shown."""
+    """f and what it is examined on: y (B, 1, views, bins) of x (B, 1, H, W), the attack in the budget that is shown.
+
+    structures: by name what is put into the slices. rebuild: makes f anew for another Projector where `rebuilt`
+    cannot.
+    """
 
     f: Reconstructor
     A: Projector
@@ -61,6 +62,14 @@ class Case:
     attack: ProjectedGradientAscent
     photons: float
     seed: int
+    structures: Mapping[str, Structure] = field(default_factory=lambda: LETTERS)
+    rebuild: Callable[[Projector], Reconstructor] | None = None
+
+
+def structures(nodules: Sequence[tuple[float, float]]) -> dict[str, Structure]:
+    """By name nodules of so many mm and HU each, and letters."""
+    spheres: dict[str, Structure] = {f"nodule of {mm:g} mm, {hu:+g} HU": Nodule(mm, hu) for mm, hu in nodules}
+    return spheres | LETTERS
 
 
 def examine(names: Sequence[str], case: Case, fabric: "Fabric | None" = None) -> dict[str, Any]:
@@ -98,7 +107,7 @@ def _structures(case: Case) -> dict[str, Any]:
     proves nothing of f.
     """
     found = {}
-    for name, structure in STRUCTURES.items():
+    for name, structure in case.structures.items():
         seed = derive_seed(case.seed, name)
         s, _ = place(structure, case.x, case.A.geometry.pixel_mm, seed)
         attack = replace(case.attack, budget=Lengths(HIDING, lengths=norms(case.A(s))))
@@ -115,11 +124,20 @@ def _structures(case: Case) -> dict[str, Any]:
 
 def _views(case: Case) -> dict[str, Any]:
     """Test 3: fewer and more views than in training."""
-    if not hasattr(case.f, "projector"):
+    if case.rebuild is None and not hasattr(case.f, "projector"):
         raise UserError("f is of one scan alone, so more views cannot be tried")
     numbers = [round(share * case.A.sinogram_shape[0]) for share in VIEWS]
-    rows = more_views(case.f, case.x, numbers, seed=case.seed)
+    rows = more_views(case.f, case.x, numbers, rebuild=partial(_again, case), seed=case.seed, A=case.A)
     return {"rows": [{key: value for key, value in row.items() if key != "errors"} for row in rows]}
+
+
+def _again(case: Case, f: Reconstructor, A: Projector) -> Reconstructor:
+    if case.rebuild is None:
+        return rebuilt(f, A)
+    try:
+        return case.rebuild(A)
+    except Exception as error:  # of a function that is not ours, and may know one scan alone
+        raise UserError(f"f could not be made for {A.sinogram_shape[0]} views: {error}") from None
 
 
 def _texture(case: Case) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from ctrobust.evaluate.budgets import ascent_of, description, radii_of, shown_ra
 from ctrobust.evaluate.competence import attack_checks, competent, outdone
 from ctrobust.evaluate.controls import Control, control_names, reference, tuned
 from ctrobust.evaluate.curve import RANDOM_DRAWS
-from ctrobust.evaluate.examinations import PHOTONS, Case, examine
+from ctrobust.evaluate.examinations import PHOTONS, Case, examine, structures
 from ctrobust.evaluate.examples import draw
 from ctrobust.evaluate.judging import Findings, Trial, summary
 from ctrobust.evaluate.metrics import SSIM_WINDOW
@@ -32,6 +32,7 @@ from ctrobust.networks.checkpoint import weights_sha256
 from ctrobust.operators import Projector
 from ctrobust.operators.dense import DenseOperator
 from ctrobust.reconstruct import LearnedReconstructor
+from ctrobust.reconstruct.learned import Operator
 from ctrobust.threat import ProjectedGradientAscent
 from ctrobust.threat.ascent import Reconstructor, evaluating, exact_arithmetic
 
@@ -52,6 +53,7 @@ def evaluate_run(
     method: str | None = None,
     out: Path | None = None,
     fabric: "Fabric | None" = None,
+    rebuild: Callable[[Operator], Reconstructor] | None = None,
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """Attack f, and the controls beside it, on the evaluation part; returns what result.json holds, and the examples'
     arrays.
@@ -60,6 +62,7 @@ def evaluate_run(
     run: where the trained G lies, by default beside the split.
     out: where the result will be; beside it every batch is kept until then, so that an evaluation that was interrupted
     goes on where it stopped (the f of a run; what else a callable depends on is not known).
+    rebuild: makes a callable anew for another scan, to be examined with more views.
     Radius 0 is always among the recipe's. With a fabric the batches are shared out over its processes; each returns
     the whole result, which is the same for any number of them.
     """
@@ -86,7 +89,16 @@ def evaluate_run(
         checks = attack_checks(f, A, *few, shown, fabric, largest=attack.budget.eps)
         examined = examine(
             recipe.evaluate.examinations,
-            Case(f, A, *few, shown, recipe.scan.photons or PHOTONS, recipe.seed),
+            Case(
+                f,
+                A,
+                *few,
+                shown,
+                recipe.scan.photons or PHOTONS,
+                recipe.seed,
+                structures(recipe.evaluate.nodules),
+                rebuild,
+            ),
             fabric,
         )
         fewer = experiment.pair(evenly(chosen, SLICES_CHECKED_OF_CONTROLS))

@@ -1,17 +1,20 @@
 """Examinations on request: FBP, whose answers are known, and what cannot be made is said and loses nothing."""
 
 from dataclasses import fields, replace
-from typing import get_args
+from typing import Any, get_args
 
 import pytest
 import torch
 from torch import Tensor
 
+from ctrobust.core.errors import UserError
 from ctrobust.core.geometry import ParallelBeam
 from ctrobust.evaluate import examinations
-from ctrobust.evaluate.examinations import EXAMINATIONS, Case, examine
+from ctrobust.evaluate.controls import Control
+from ctrobust.evaluate.examinations import EXAMINATIONS, Case, examine, structures
 from ctrobust.instability import Letters, Nodule, hide, small
 from ctrobust.operators import Projector
+from ctrobust.recipes import load_recipe
 from ctrobust.recipes.schema import EvaluateRecipe
 from ctrobust.reconstruct import FilteredBackProjection
 from ctrobust.report.examined import TABLES
@@ -25,15 +28,13 @@ SIZE, PIXEL_MM = 48, 6.0
 @pytest.fixture
 def case(monkeypatch: pytest.MonkeyPatch) -> Case:
     monkeypatch.setattr(examinations, "DRAWS", 8)
-    monkeypatch.setattr(
-        examinations, "STRUCTURES", {"nodule": Nodule(24.0, 100.0), "letter": Letters("C", 40.0, 100.0)}
-    )
     A = Projector(ParallelBeam(SIZE, 60, pixel_mm=PIXEL_MM))
     v, u = torch.meshgrid(*(torch.linspace(-1, 1, SIZE),) * 2, indexing="ij")
     body = (u**2 + v**2 < 0.8).float()
     x = torch.stack([body, 1.1 * body])[:, None]
     attack = ProjectedGradientAscent(L2Ball(0.02), steps=10, restarts=1)
-    return Case(FilteredBackProjection(A, "hann"), A, A(x), x, attack, photons=1e5, seed=0)
+    put_in = {"nodule": Nodule(24.0, 100.0), "letter": Letters("C", 40.0, 100.0)}
+    return Case(FilteredBackProjection(A, "hann"), A, A(x), x, attack, 1e5, 0, put_in)
 
 
 def test_a_linear_stable_f_has_no_instability(case: Case) -> None:
@@ -94,6 +95,32 @@ def test_what_cannot_be_made_says_why_and_the_rest_goes_on(case: Case) -> None:
     assert found["tiny"]["steps"] == 100
 
 
-def test_no_room_for_a_structure_is_said(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(examinations, "STRUCTURES", {"too large": Nodule(1000.0, 100.0)})
-    assert "no place" in examine(["structures"], case)["structures"]["not_made"]
+def test_no_room_for_a_structure_is_said(case: Case) -> None:
+    large = replace(case, structures={"too large": Nodule(1000.0, 100.0)})
+    assert "no place" in examine(["structures"], large)["structures"]["not_made"]
+
+
+def test_nodules_are_the_recipes() -> None:
+    nodules = load_recipe("tiny", ["evaluate.nodules=[[12, -30]]"]).evaluate.nodules
+    assert list(structures(nodules)) == ["nodule of 12 mm, -30 HU", "letters of 24 mm, +100 HU"]
+    assert structures(nodules)["nodule of 12 mm, -30 HU"] == Nodule(12.0, -30.0)
+    assert "nodule of 16 mm, +50 HU" in structures(load_recipe("tiny").evaluate.nodules)
+    with pytest.raises(UserError, match=r"evaluate\.nodules\.0\.0 is -3"):
+        load_recipe("tiny", ["evaluate.nodules=[[-3, 100]]"])
+
+
+def test_more_views_of_whatever_can_be_made_anew(case: Case) -> None:
+    """FBP as it is, as a control and as a function of one's own: the same rows; one of its scan alone says so."""
+    made: Any = {
+        "ours": replace(case),
+        "control": replace(case, f=Control(case.A, "fbp", {"window": "hann"})),
+        "own": replace(case, f=lambda y: case.f(y), rebuild=lambda A: lambda y: A.fbp(y, "hann")),
+    }
+    rows = [examine(["views"], each)["views"]["rows"] for each in made.values()]
+    assert rows[0] == rows[1] == rows[2]
+
+    def one_scan_alone(A: Projector) -> Reconstructor:
+        return {60: case.f}[A.sinogram_shape[0]]
+
+    stuck = examine(["views"], replace(made["own"], rebuild=one_scan_alone))["views"]
+    assert stuck["not_made"] == "f could not be made for 30 views: 30"
