@@ -12,6 +12,7 @@ from ctrobust.bounds.linear import worst_case_of_linear
 from ctrobust.core.errors import UserError
 from ctrobust.core.seeds import derive_seed
 from ctrobust.evaluate.mixed import MixedAscent
+from ctrobust.evaluate.resuming import Keep, anew
 from ctrobust.evaluate.sharing import share_out
 from ctrobust.evaluate.strength import (
     CONVERGENCE_TOLERANCE,
@@ -48,13 +49,14 @@ def attack_checks(
     *,
     largest: float | None = None,
     name: str = "f",
+    keep: Keep = anew,
 ) -> dict[str, Check]:
     """Is Aᵀ the transpose, is the gradient right, would a longer, wider or other attack find more, is the maximum met?
 
     Each is a value below its limit, or `ok` is false. What there is to compute is shared out over the processes of the
     fabric. `exact` is left out where no exact worst case is known (an L∞ budget), `precision` in float32.
     largest: the largest radius of the curve, where the strength of the attack is looked at again (`…_at_largest`): it
-    is there that an ascent goes astray first. name: of f, for the progress.
+    is there that an ascent goes astray first. name: of f, for the progress and for what is kept.
     """
     radii = {"": attack}
     if largest is not None and largest != attack.budget.eps:
@@ -67,8 +69,8 @@ def attack_checks(
     }
     tried = {where: trials(f, y, x, at) for where, at in radii.items()}
     work |= {(where, trial): piece for where, each in tried.items() for trial, piece in each.items()}
-    pieces = share_out(list(work.values()), f"check the attack on {name}", fabric)
-    found = dict(zip(work, pieces, strict=True))
+    kept = [partial(keep, piece, ["check", name, trial]) for trial, piece in work.items()]
+    found = dict(zip(work, share_out(kept, f"check the attack on {name}", fabric), strict=True))
     checks = {
         "adjoint": check(
             found["adjoint"],

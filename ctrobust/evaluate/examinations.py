@@ -16,6 +16,7 @@ from ctrobust.bounds import bracket
 from ctrobust.core.errors import UserError
 from ctrobust.core.progress import say
 from ctrobust.core.seeds import derive_seed
+from ctrobust.evaluate.resuming import Keep, anew
 from ctrobust.evaluate.sharing import share_out
 from ctrobust.evaluate.texture import EdgeResponse, NoisePower, edge_response, ensemble_noise, noise_power
 from ctrobust.instability import (
@@ -72,13 +73,16 @@ def structures(nodules: Sequence[tuple[float, float]]) -> dict[str, Structure]:
     return spheres | LETTERS
 
 
-def examine(names: Sequence[str], case: Case, fabric: "Fabric | None" = None) -> dict[str, Any]:
+def examine(
+    names: Sequence[str], case: Case, fabric: "Fabric | None" = None, keep: Keep = anew
+) -> dict[str, Any]:
     """{name: what was found}, in their order; {"not_made": reason} where f, budget or x do not allow it.
 
     With a fabric they are shared out over its processes.
     """
     with exact_arithmetic():
-        found = share_out([partial(_made, name, case) for name in names], "examine", fabric)
+        work = [partial(keep, partial(_made, name, case), ["examination", name]) for name in names]
+        found = share_out(work, "examine", fabric)
     return dict(zip(names, found, strict=True))
 
 

@@ -23,7 +23,7 @@ from ctrobust.evaluate.examinations import PHOTONS, Case, examine, structures
 from ctrobust.evaluate.examples import draw
 from ctrobust.evaluate.judging import Findings, Trial, summary
 from ctrobust.evaluate.metrics import SSIM_WINDOW
-from ctrobust.evaluate.resuming import Kept, forget, part_path
+from ctrobust.evaluate.resuming import Kept, anew, forget, part_path
 from ctrobust.evaluate.selection import evenly, parts, spread_over_patients
 from ctrobust.evaluate.sharing import share_out
 from ctrobust.evaluate.suite import opponents, oppose
@@ -60,8 +60,8 @@ def evaluate_run(
 
     f: the run's, or any y ↦ x̂ under the name `method`; a module is held in eval mode meanwhile.
     run: where the trained G lies, by default beside the split.
-    out: where the result will be; beside it every batch is kept until then, so that an evaluation that was interrupted
-    goes on where it stopped (the f of a run; what else a callable depends on is not known).
+    out: where the result will be; beside it every piece of work is kept until then, so that an evaluation that was
+    interrupted goes on where it stopped (the f of a run; what else a callable depends on is not known).
     rebuild: makes a callable anew for another scan, to be examined with more views.
     Radius 0 is always among the recipe's. With a fabric the batches are shared out over its processes; each returns
     the whole result, which is the same for any number of them.
@@ -80,13 +80,14 @@ def evaluate_run(
         birth = provenance(
             seed=recipe.seed, device=str(experiment.projector.device), threads=torch.get_num_threads()
         )
-        judge = _keeping(trial, birth, out)
+        kept = _kept(trial, birth, out)
+        judge, keep = (trial, anew) if kept is None else (partial(kept, trial), kept.plain)
         batches = [partial(judge, part) for part in parts(chosen, recipe.evaluate.batch_size)]
         found = share_out(batches, f"attack {method}", fabric)
-        rows = oppose(others, chosen, fabric)
+        rows = oppose(others, chosen, fabric, keep)
         few = experiment.pair(evenly(chosen, SLICES_CHECKED))
         A = _operator(f, experiment)
-        checks = attack_checks(f, A, *few, shown, fabric, largest=attack.budget.eps)
+        checks = attack_checks(f, A, *few, shown, fabric, largest=attack.budget.eps, keep=keep)
         examined = examine(
             recipe.evaluate.examinations,
             Case(
@@ -100,11 +101,19 @@ def evaluate_run(
                 rebuild,
             ),
             fabric,
+            keep,
         )
         fewer = experiment.pair(evenly(chosen, SLICES_CHECKED_OF_CONTROLS))
         control_checks = {
             name: attack_checks(
-                arm, experiment.projector, *fewer, shown, fabric, largest=attack.budget.eps, name=name
+                arm,
+                experiment.projector,
+                *fewer,
+                shown,
+                fabric,
+                largest=attack.budget.eps,
+                name=name,
+                keep=keep,
             )
             for name, arm in trial.arms.items()
             if name != "f"
@@ -203,17 +212,17 @@ def _metrics(experiment: Experiment) -> dict[str, str]:
     return told if experiment.in_hu else told | {"rmse_hu": "null: pictures in [0, 1] have no HU"}
 
 
-def _keeping(trial: Trial, birth: dict[str, Any], out: Path | None) -> Callable[[Sequence[int]], Findings]:
-    """The trial, whose batches are kept where that can be: by weights, arms, data, recipe and birth."""
+def _kept(trial: Trial, birth: dict[str, Any], out: Path | None) -> Kept | None:
+    """What is found is kept where that can be: by weights, arms, data, recipe and birth."""
     f, *others = trial.arms.values()
     if out is None or not isinstance(f, LearnedReconstructor):
-        return trial
+        return None
     recipe = asdict(trial.experiment.recipe)
     # Files may have moved: the store's hash tells that it is the same.
     recipe["data"] = {key: value for key, value in recipe["data"].items() if key not in ("store", "split")}
     settings = [(arm.method, arm.settings) for arm in others if isinstance(arm, Control)]
     decides = [weights_sha256(f.network), settings, trial.experiment.store.sha256, recipe, birth]
-    return partial(Kept(part_path(out), [*decides, sorted(trial.shown)]), trial)
+    return Kept(part_path(out), [*decides, sorted(trial.shown)])
 
 
 def _data(experiment: Experiment, split_file: Path, chosen: Sequence[int]) -> dict[str, Any]:

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from ctrobust.core.errors import UserError
 from ctrobust.core.statistics import rho_fields
 from ctrobust.evaluate.budgets import shown_radius
+from ctrobust.evaluate.resuming import Keep, anew
 from ctrobust.evaluate.selection import parts
 from ctrobust.evaluate.sharing import share_out
 from ctrobust.experiment import Experiment
@@ -37,8 +37,8 @@ if TYPE_CHECKING:
 class Harm(NamedTuple):
     """Of one batch, (B,) each: ‖f(y + δ) − x‖², and ‖δ‖/‖y‖; of a scanner fault the settings found, a list a slice."""
 
-    errors: NDArray[np.float64]
-    sizes: NDArray[np.float64]
+    errors: list[float]
+    sizes: list[float]
     settings: list[list[float]] | None
 
 
@@ -52,6 +52,11 @@ class Opponent:
     experiment: Experiment
     about: Mapping[str, Any]
 
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What result.json tells of it."""
+        return plain_settings(self.adversary) | dict(self.about)
+
     def __call__(self, indices: Sequence[int]) -> Harm:
         """One batch, by its slices in the store; a universal perturbation is found for the whole of it."""
         y, x = self.experiment.pair(indices)
@@ -63,9 +68,7 @@ class Opponent:
         with evaluating(self.f), exact_arithmetic(), torch.no_grad():
             pairs = zip(torch.split(y + delta, size), torch.split(x, size), strict=True)
             errors = torch.cat([squared_error(self.f, *pair) for pair in pairs])
-        return Harm(
-            errors.double().cpu().numpy(), relative_norms(delta, y).cpu().numpy(), self._told(settings)
-        )
+        return Harm(errors.double().tolist(), relative_norms(delta, y).tolist(), self._told(settings))
 
     def _told(self, settings: Tensor | None) -> list[list[float]] | None:
         """The settings of each slice, in the fault's unit; of dead channels the bins."""
@@ -92,20 +95,24 @@ class Opponent:
             "eps": shown_radius(recipe) if held else None,
             **rho_fields(errors, patients),
             "size": float(np.concatenate([each.sizes for each in found]).mean()),
-            "settings": plain_settings(self.adversary) | dict(self.about),
+            "settings": self.settings,
             "worst": errors.tolist(),
         }
         return row if held else row | {"found": [one for each in found for one in each.settings or ()]}
 
 
 def oppose(
-    others: Sequence[Opponent], chosen: Sequence[int], fabric: "Fabric | None" = None
+    others: Sequence[Opponent], chosen: Sequence[int], fabric: "Fabric | None" = None, keep: Keep = anew
 ) -> list[dict[str, Any]]:
     """Their rows; the pieces of all are shared out together."""
     if not others:
         return []
     work = [(other, piece) for other in others for piece in other.pieces(chosen)]
-    found = share_out([partial(other, piece) for other, piece in work], "other adversaries", fabric)
+    pieces = [
+        partial(keep, partial(other, piece), [other.name, other.settings, list(piece)])
+        for other, piece in work
+    ]
+    found = [Harm(*harm) for harm in share_out(pieces, "other adversaries", fabric)]
     patients = [others[0].experiment.store.patients[index] for index in chosen]
     return [
         other.row([harm for (owner, _), harm in zip(work, found, strict=True) if owner is other], patients)
