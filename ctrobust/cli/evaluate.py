@@ -2,6 +2,7 @@
 
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from difflib import get_close_matches
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -10,12 +11,15 @@ from ctrobust.core.files import require_writable
 from ctrobust.core.progress import say
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from lightning_fabric import Fabric
 
     from ctrobust.core.records import Split
     from ctrobust.experiment import Experiment
     from ctrobust.recipes import Recipe
     from ctrobust.recipes.schema import EvaluateRecipe
+    from ctrobust.reconstruct.learned import Operator
     from ctrobust.threat.ascent import Reconstructor
 
 
@@ -73,6 +77,7 @@ def run(arguments: Namespace) -> int:
         method=subject.method,
         out=subject.out,
         fabric=fabric,
+        rebuild=subject.rebuild,
     )
     if fabric.is_global_zero:
         set_aside(subject.out)
@@ -85,7 +90,9 @@ def run(arguments: Namespace) -> int:
 
 
 class _Subject(NamedTuple):
-    """What is judged, on what, and where the result goes; run: a folder that may hold a trained G."""
+    """What is judged, on what, and where the result goes; run: a folder that may hold a trained G; rebuild: makes an f
+    of one's own for another scan.
+    """
 
     f: "Reconstructor"
     method: str
@@ -93,6 +100,7 @@ class _Subject(NamedTuple):
     split: Path
     run: Path
     out: Path
+    rebuild: "Callable[[Operator], Reconstructor] | None" = None
 
 
 def _trained(arguments: Namespace, fabric: "Fabric") -> _Subject:
@@ -134,8 +142,8 @@ def _custom(arguments: Namespace, fabric: "Fabric") -> _Subject:
             require_writable(split.parent)
             write_split(experiment.split, split)
         fabric.barrier()
-    f = build_reconstructor(arguments.f, experiment.projector, channels=experiment.recipe.data.channels)
-    return _Subject(f, arguments.f, experiment, split, folder, arguments.out)
+    make = partial(build_reconstructor, arguments.f, channels=experiment.recipe.data.channels)
+    return _Subject(make(experiment.projector), arguments.f, experiment, split, folder, arguments.out, make)
 
 
 def as_table(result: dict[str, Any]) -> str:
@@ -151,8 +159,12 @@ def as_table(result: dict[str, Any]) -> str:
         f"{row['name']}: rho {row['rho']:.2f}, size {row['size']:.3%} of ||y||"
         for row in result["adversaries"]
     ]
-    failed = [name for name, check in attack["checks"].items() if not check["ok"]]
-    return "\n".join(lines + ([f"attack checks failed: {', '.join(failed)}"] if failed else []))
+    arms = {"": attack, f" on {reference}": result["reference"]["attack"]}
+    arms |= {f" on {name}, tuned": arm["attack"] for name, arm in result["controls"].items()}
+    for on, checked in arms.items():
+        failed = [name for name, check in checked["checks"].items() if not check["ok"]]
+        lines += [f"attack checks failed{on}: {', '.join(failed)}"] if failed else []
+    return "\n".join(lines)
 
 
 def _radii(text: str) -> list[float]:

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -58,3 +59,16 @@ def worst_places(errors: Array) -> list[int]:
     """Where the worst 1 % of (N,) errors stand, worst first: one at least, 12 at most."""
     count = min(MOST_WORST, math.ceil(WORST_SHARE * len(errors)))
     return [int(place) for place in np.argsort(-errors, kind="stable")[:count]]
+
+
+def rho_fields(values: Array, patients: Sequence[object] | None) -> dict[str, Any]:
+    """What a row of result.json says of (N,) errors: rho, rho_ci95, and in rho_ci95_null why where that is null."""
+    found = None if patients is None else clustered_interval(values, patients)
+    row: dict[str, Any] = {"rho": float(values.mean()), "rho_ci95": None if found is None else list(found)}
+    if patients is None:
+        return row | {"rho_ci95_null": "the patient of each slice is not given"}
+    if found is None:
+        return row | {
+            "rho_ci95_null": f"{len(set(map(str, patients)))} patients, fewer than {FEWEST_PATIENTS}"
+        }
+    return row

@@ -4,8 +4,8 @@ Each is made on the few slices on which the attack is checked, at the radius tha
 numbers under its name, with what they were measured on.
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +16,7 @@ from ctrobust.bounds import bracket
 from ctrobust.core.errors import UserError
 from ctrobust.core.progress import say
 from ctrobust.core.seeds import derive_seed
+from ctrobust.evaluate.resuming import Keep, anew
 from ctrobust.evaluate.sharing import share_out
 from ctrobust.evaluate.texture import EdgeResponse, NoisePower, edge_response, ensemble_noise, noise_power
 from ctrobust.instability import (
@@ -23,16 +24,17 @@ from ctrobust.instability import (
     Nodule,
     Structure,
     TinyPerturbation,
-    footprint,
     more_views,
     place,
     side_by_side,
     small_structure,
 )
+from ctrobust.instability.views import rebuilt
 from ctrobust.operators import Projector
 from ctrobust.operators.noise import low_dose
 from ctrobust.threat import L2Ball, ProjectedGradientAscent
 from ctrobust.threat.ascent import Reconstructor, evaluating, exact_arithmetic
+from ctrobust.threat.budget import Lengths, norms
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -40,11 +42,7 @@ if TYPE_CHECKING:
 PHOTONS = 1e5
 """Per ray, where the scan itself is noiseless: observers and noise power need a dose."""
 DRAWS = 40
-STRUCTURES: dict[str, Structure] = {
-    "nodule of 8 mm, +100 HU": Nodule(8.0, 100.0),
-    "nodule of 16 mm, +50 HU": Nodule(16.0, 50.0),
-    "letters of 24 mm, +100 HU": Letters("CT", 24.0, 100.0),
-}
+LETTERS: dict[str, Structure] = {"letters of 24 mm, +100 HU": Letters("CT", 24.0, 100.0)}
 HIDING = 0.5
 EDGE_HU, EDGE_PIXELS = 100.0, 6
 VIEWS = (0.5, 1.0, 2.0, 4.0)
@@ -52,7 +50,11 @@ VIEWS = (0.5, 1.0, 2.0, 4.0)
 
 @dataclass(frozen=True)
 class Case:
-    """f and what it is examined on: y (B, 1, views, bins) of x (B, 1, H, W), the attack in the budget that is shown."""
+    """f and what it is examined on: y (B, 1, views, bins) of x (B, 1, H, W), the attack in the budget that is shown.
+
+    structures: by name what is put into the slices. rebuild: makes f anew for another Projector where `rebuilt`
+    cannot.
+    """
 
     f: Reconstructor
     A: Projector
@@ -61,15 +63,26 @@ class Case:
     attack: ProjectedGradientAscent
     photons: float
     seed: int
+    structures: Mapping[str, Structure] = field(default_factory=lambda: LETTERS)
+    rebuild: Callable[[Projector], Reconstructor] | None = None
 
 
-def examine(names: Sequence[str], case: Case, fabric: "Fabric | None" = None) -> dict[str, Any]:
+def structures(nodules: Sequence[tuple[float, float]]) -> dict[str, Structure]:
+    """By name nodules of so many mm and HU each, and letters."""
+    spheres: dict[str, Structure] = {f"nodule of {mm:g} mm, {hu:+g} HU": Nodule(mm, hu) for mm, hu in nodules}
+    return spheres | LETTERS
+
+
+def examine(
+    names: Sequence[str], case: Case, fabric: "Fabric | None" = None, keep: Keep = anew
+) -> dict[str, Any]:
     """{name: what was found}, in their order; {"not_made": reason} where f, budget or x do not allow it.
 
     With a fabric they are shared out over its processes.
     """
     with exact_arithmetic():
-        found = share_out([partial(_made, name, case) for name in names], "examine", fabric)
+        work = [partial(keep, partial(_made, name, case), ["examination", name]) for name in names]
+        found = share_out(work, "examine", fabric)
     return dict(zip(names, found, strict=True))
 
 
@@ -94,30 +107,41 @@ def _tiny(case: Case) -> dict[str, Any]:
 def _structures(case: Case) -> dict[str, Any]:
     """Test 2: nodules and letters, clean, hidden and invented, and two observers looking for them.
 
-    δ is held to half the size of what would take the structure out of the measurement itself: more proves nothing of f.
+    δ is held, slice by slice, to half the size of what would take the structure out of the measurement itself: more
+    proves nothing of f.
     """
     found = {}
-    for name, structure in STRUCTURES.items():
+    for name, structure in case.structures.items():
         seed = derive_seed(case.seed, name)
         s, _ = place(structure, case.x, case.A.geometry.pixel_mm, seed)
-        eps = HIDING * float(footprint(case.A, s, case.A(case.x + s)).mean())
-        attack = replace(case.attack, budget=L2Ball(eps))
+        attack = replace(case.attack, budget=Lengths(HIDING, lengths=norms(case.A(s))))
         rows = small_structure(
             case.f, case.x, structure, attack, photons=case.photons, draws=DRAWS, seed=seed, A=case.A
         )
         plain = [{key: getattr(value, "d_prime", value) for key, value in row.items()} for row in rows]
         means = _means(plain)
-        found[name] = {"eps": eps} | {key: means[key] for key in means if key not in ("row", "column")}
+        found[name] = {"eps": HIDING * means["footprint"]} | {
+            key: means[key] for key in means if key not in ("row", "column")
+        }
     return {"photons": case.photons, "draws": DRAWS, "structures": found}
 
 
 def _views(case: Case) -> dict[str, Any]:
     """Test 3: fewer and more views than in training."""
-    if not hasattr(case.f, "projector"):
+    if case.rebuild is None and not hasattr(case.f, "projector"):
         raise UserError("f is of one scan alone, so more views cannot be tried")
     numbers = [round(share * case.A.sinogram_shape[0]) for share in VIEWS]
-    rows = more_views(case.f, case.x, numbers, seed=case.seed)
+    rows = more_views(case.f, case.x, numbers, rebuild=partial(_again, case), seed=case.seed, A=case.A)
     return {"rows": [{key: value for key, value in row.items() if key != "errors"} for row in rows]}
+
+
+def _again(case: Case, f: Reconstructor, A: Projector) -> Reconstructor:
+    if case.rebuild is None:
+        return rebuilt(f, A)
+    try:
+        return case.rebuild(A)
+    except Exception as error:  # of a function that is not ours, and may know one scan alone
+        raise UserError(f"f could not be made for {A.sinogram_shape[0]} views: {error}") from None
 
 
 def _texture(case: Case) -> dict[str, Any]:

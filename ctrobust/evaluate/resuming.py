@@ -1,4 +1,4 @@
-"""An interrupted evaluation goes on where it stopped: what a batch gave is kept until the result is written."""
+"""An interrupted evaluation goes on where it stopped: what its pieces gave is kept until the result is written."""
 
 import hashlib
 import json
@@ -19,6 +19,13 @@ from ctrobust.evaluate.judging import Anatomy, Findings, Judged
 from ctrobust.evaluate.metrics import Quality
 
 Arrays = dict[str, Any]
+Keep = Callable[[Callable[[], Any], Any], Any]
+"""keep(work, what) is what `work` gives, or gave where something is kept under the name `what`."""
+
+
+def anew(work: Callable[[], Any], what: Any) -> Any:
+    """`Keep` where nothing is kept."""
+    return work()
 
 
 def part_path(result: Path) -> Path:
@@ -33,7 +40,7 @@ def forget(result: Path) -> None:
 
 @dataclass(frozen=True)
 class Kept:
-    """Batches in files of `folder` named by what decides them: `decides`, all that the errors depend on, and indices.
+    """Findings in files of `folder` named by what decides them: `decides`, all they depend on, and what they are of.
 
     A file of other weights, settings, versions or threads has another name, and is left alone.
     """
@@ -43,14 +50,28 @@ class Kept:
 
     def __call__(self, work: Callable[[Sequence[int]], Findings], indices: Sequence[int]) -> Findings:
         """What `work` gives for the batch, or gave."""
-        text = json.dumps([self.decides, list(indices)], sort_keys=True, default=str)
-        path = self.folder / f"{hashlib.sha256(text.encode()).hexdigest()}.npz"
+        path = self._path(list(indices), ".npz")
         found = _read(path)
         if found is None:
             found = work(indices)
             with replacing(path) as part, part.open("wb") as stream:
                 np.savez(stream, **_as_arrays(found))
         return found
+
+    def plain(self, work: Callable[[], Any], what: Any) -> Any:
+        """A `Keep` of what JSON can hold, lists in place of tuples."""
+        path = self._path(what, ".json")
+        try:
+            return json.loads(path.read_text())
+        except (OSError, ValueError):  # not there, or damaged
+            text = json.dumps(work())
+        with replacing(path) as part:
+            part.write_text(text)
+        return json.loads(text)
+
+    def _path(self, what: Any, suffix: str) -> Path:
+        text = json.dumps([self.decides, what], sort_keys=True, default=str)
+        return self.folder / f"{hashlib.sha256(text.encode()).hexdigest()}{suffix}"
 
 
 def _read(path: Path) -> Findings | None:

@@ -16,14 +16,14 @@ from ctrobust.core.progress import say
 from ctrobust.core.provenance import provenance
 from ctrobust.evaluate.anatomy import anatomy_rows
 from ctrobust.evaluate.budgets import ascent_of, description, radii_of, shown_radius, with_noise_shares
-from ctrobust.evaluate.competence import attack_checks, competent, gradient_check
+from ctrobust.evaluate.competence import attack_checks, competent, outdone
 from ctrobust.evaluate.controls import Control, control_names, reference, tuned
 from ctrobust.evaluate.curve import RANDOM_DRAWS
-from ctrobust.evaluate.examinations import PHOTONS, Case, examine
+from ctrobust.evaluate.examinations import PHOTONS, Case, examine, structures
 from ctrobust.evaluate.examples import draw
 from ctrobust.evaluate.judging import Findings, Trial, summary
 from ctrobust.evaluate.metrics import SSIM_WINDOW
-from ctrobust.evaluate.resuming import Kept, forget, part_path
+from ctrobust.evaluate.resuming import Kept, anew, forget, part_path
 from ctrobust.evaluate.selection import evenly, parts, spread_over_patients
 from ctrobust.evaluate.sharing import share_out
 from ctrobust.evaluate.suite import opponents, oppose
@@ -32,13 +32,16 @@ from ctrobust.networks.checkpoint import weights_sha256
 from ctrobust.operators import Projector
 from ctrobust.operators.dense import DenseOperator
 from ctrobust.reconstruct import LearnedReconstructor
+from ctrobust.reconstruct.learned import Operator
 from ctrobust.threat import ProjectedGradientAscent
-from ctrobust.threat.ascent import Reconstructor, exact_arithmetic
+from ctrobust.threat.ascent import Reconstructor, evaluating, exact_arithmetic
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
 
 SLICES_CHECKED = 4
+# An attack on TV takes hundreds of times that on f.
+SLICES_CHECKED_OF_CONTROLS = 2
 
 
 def evaluate_run(
@@ -50,13 +53,16 @@ def evaluate_run(
     method: str | None = None,
     out: Path | None = None,
     fabric: "Fabric | None" = None,
+    rebuild: Callable[[Operator], Reconstructor] | None = None,
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """Attack f, and the controls beside it, on the evaluation part; returns what result.json holds, and the examples'
     arrays.
 
-    f: the run's, or any y ↦ x̂ under the name `method`. run: where the trained G lies, by default beside the split.
-    out: where the result will be; beside it every batch is kept until then, so that an evaluation that was interrupted
-    goes on where it stopped (the f of a run; what else a callable depends on is not known).
+    f: the run's, or any y ↦ x̂ under the name `method`; a module is held in eval mode meanwhile.
+    run: where the trained G lies, by default beside the split.
+    out: where the result will be; beside it every piece of work is kept until then, so that an evaluation that was
+    interrupted goes on where it stopped (the f of a run; what else a callable depends on is not known).
+    rebuild: makes a callable anew for another scan, to be examined with more views.
     Radius 0 is always among the recipe's. With a fabric the batches are shared out over its processes; each returns
     the whole result, which is the same for any number of them.
     """
@@ -66,7 +72,7 @@ def evaluate_run(
     attack = ascent_of(recipe)
     shown = attack.with_eps(eps)
     others = opponents(f, experiment, shown, run or split_file.parent)
-    with exact_arithmetic():
+    with evaluating(f), exact_arithmetic():
         direct = reference(experiment.projector, recipe.scan.window)
         names = control_names(recipe.evaluate.controls, experiment.projector)
         controls: dict[str, Control] = {name: tuned(name, experiment) for name in names}
@@ -74,44 +80,70 @@ def evaluate_run(
         birth = provenance(
             seed=recipe.seed, device=str(experiment.projector.device), threads=torch.get_num_threads()
         )
-        judge = _keeping(trial, birth, out)
+        kept = _kept(trial, birth, out)
+        judge, keep = (trial, anew) if kept is None else (partial(kept, trial), kept.plain)
         batches = parts(chosen, recipe.evaluate.batch_size)
         found = share_out([partial(judge, part) for part in batches], f"attack {method}", fabric)
         again = trial.worst(batches, found)
         worst = share_out(again, f"attack {method} on its worst slices", fabric) if again else []
-        rows = oppose(others, chosen, fabric)
+        rows = oppose(others, chosen, fabric, keep)
         few = experiment.pair(evenly(chosen, SLICES_CHECKED))
         A = _operator(f, experiment)
-        checks = attack_checks(f, A, *few, shown, fabric)
+        checks = attack_checks(f, A, *few, shown, fabric, largest=attack.budget.eps, keep=keep)
         examined = examine(
             recipe.evaluate.examinations,
-            Case(f, A, *few, shown, recipe.scan.photons or PHOTONS, recipe.seed),
+            Case(
+                f,
+                A,
+                *few,
+                shown,
+                recipe.scan.photons or PHOTONS,
+                recipe.seed,
+                structures(recipe.evaluate.nodules),
+                rebuild,
+            ),
             fabric,
+            keep,
         )
-        control_checks = {name: gradient_check(arm, *few) for name, arm in controls.items()}
+        fewer = experiment.pair(evenly(chosen, SLICES_CHECKED_OF_CONTROLS))
+        control_checks = {
+            name: attack_checks(
+                arm,
+                experiment.projector,
+                *fewer,
+                shown,
+                fabric,
+                largest=attack.budget.eps,
+                name=name,
+                keep=keep,
+            )
+            for name, arm in trial.arms.items()
+            if name != "f"
+        }
         examples = draw(f, direct, experiment, [batch.shown for batch in found], eps, worst)
     owners = [experiment.store.patients[index] for index in chosen]
 
     def judged(arm: str) -> dict[str, Any]:
-        batches = [batch.arms[arm if arm in trial.arms else "reference"] for batch in found]
-        whole = summary(batches, chosen, owners, in_hu=experiment.in_hu)
-        return whole | {"curve": with_noise_shares(whole["curve"], attack.budget, few[0])}
+        arm = arm if arm in trial.arms else "reference"
+        whole = summary([batch.arms[arm] for batch in found], chosen, owners, in_hu=experiment.in_hu)
+        whole |= {"curve": with_noise_shares(whole["curve"], attack.budget, few[0])}
+        own = checks | outdone(rows, whole["curve"]) if arm == "f" else control_checks[arm]
+        return whole | {"attack": {"competent": competent(own), "checks": own}}
 
+    learned = judged("f")
     result = {
         "schema": 1,
         "method": method,
         **_weights(f),
-        **judged("f"),
+        **learned,
         "reference": {"method": direct.method, **direct.settings, **judged("reference")},
         "controls": {
-            name: judged(name) | {"settings": control.settings, "attack": {"checks": control_checks[name]}}
-            for name, control in controls.items()
+            name: judged(name) | {"settings": control.settings} for name, control in controls.items()
         },
         "adversaries": rows,
         "examinations": examined,
         "anatomy": _anatomy(found, owners) if experiment.in_hu else [],
-        "attack": _attack_settings(attack, experiment, A)
-        | {"competent": competent(checks), "checks": checks},
+        "attack": _attack_settings(attack, experiment, A) | learned["attack"],
         "metrics": _metrics(experiment),
         "data": _data(experiment, split_file, chosen),
         "provenance": birth,
@@ -182,17 +214,17 @@ def _metrics(experiment: Experiment) -> dict[str, str]:
     return told if experiment.in_hu else told | {"rmse_hu": "null: pictures in [0, 1] have no HU"}
 
 
-def _keeping(trial: Trial, birth: dict[str, Any], out: Path | None) -> Callable[[Sequence[int]], Findings]:
-    """The trial, whose batches are kept where that can be: by weights, arms, data, recipe and birth."""
+def _kept(trial: Trial, birth: dict[str, Any], out: Path | None) -> Kept | None:
+    """What is found is kept where that can be: by weights, arms, data, recipe and birth."""
     f, *others = trial.arms.values()
     if out is None or not isinstance(f, LearnedReconstructor):
-        return trial
+        return None
     recipe = asdict(trial.experiment.recipe)
     # Files may have moved: the store's hash tells that it is the same.
     recipe["data"] = {key: value for key, value in recipe["data"].items() if key not in ("store", "split")}
     settings = [(arm.method, arm.settings) for arm in others if isinstance(arm, Control)]
     decides = [weights_sha256(f.network), settings, trial.experiment.store.sha256, recipe, birth]
-    return partial(Kept(part_path(out), [*decides, sorted(trial.shown)]), trial)
+    return Kept(part_path(out), [*decides, sorted(trial.shown)])
 
 
 def _data(experiment: Experiment, split_file: Path, chosen: Sequence[int]) -> dict[str, Any]:

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
+from torch import Tensor
 
 from ctrobust.core.errors import UserError
-from ctrobust.core.statistics import clustered_interval
+from ctrobust.core.statistics import rho_fields
 from ctrobust.evaluate.budgets import shown_radius
+from ctrobust.evaluate.resuming import Keep, anew
 from ctrobust.evaluate.selection import parts
 from ctrobust.evaluate.sharing import share_out
 from ctrobust.experiment import Experiment
@@ -34,10 +35,11 @@ if TYPE_CHECKING:
 
 
 class Harm(NamedTuple):
-    """Of one batch, (B,) each: ‖f(y + δ) − x‖², and ‖δ‖/‖y‖."""
+    """Of one batch, (B,) each: ‖f(y + δ) − x‖², and ‖δ‖/‖y‖; of a scanner fault the settings found, a list a slice."""
 
-    errors: NDArray[np.float64]
-    sizes: NDArray[np.float64]
+    errors: list[float]
+    sizes: list[float]
+    settings: list[list[float]] | None
 
 
 @dataclass(frozen=True)
@@ -50,14 +52,32 @@ class Opponent:
     experiment: Experiment
     about: Mapping[str, Any]
 
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What result.json tells of it."""
+        return plain_settings(self.adversary) | dict(self.about)
+
     def __call__(self, indices: Sequence[int]) -> Harm:
         """One batch, by its slices in the store; a universal perturbation is found for the whole of it."""
         y, x = self.experiment.pair(indices)
-        delta, size = self.adversary(self.f, y, x), self.experiment.recipe.evaluate.batch_size
+        if isinstance(self.adversary, ScannerFault | DeadChannels):
+            delta, settings = self.adversary.find(self.f, y, x)
+        else:
+            delta, settings = self.adversary(self.f, y, x), None
+        size = self.experiment.recipe.evaluate.batch_size
         with evaluating(self.f), exact_arithmetic(), torch.no_grad():
             pairs = zip(torch.split(y + delta, size), torch.split(x, size), strict=True)
             errors = torch.cat([squared_error(self.f, *pair) for pair in pairs])
-        return Harm(errors.double().cpu().numpy(), relative_norms(delta, y).cpu().numpy())
+        return Harm(errors.double().tolist(), relative_norms(delta, y).tolist(), self._told(settings))
+
+    def _told(self, settings: Tensor | None) -> list[list[float]] | None:
+        """The settings of each slice, in the fault's unit; of dead channels the bins."""
+        if settings is None:
+            return None
+        if isinstance(self.adversary, DeadChannels):
+            return [slice_.nonzero().flatten().tolist() for slice_ in settings]
+        # Back to the decimals of the grid, which float32 had rounded.
+        return [[float(f"{setting:.6g}") for setting in slice_] for slice_ in settings.tolist()]
 
     def pieces(self, chosen: Sequence[int]) -> list[Sequence[int]]:
         """What it works on: batches, or for the universal one all slices at once."""
@@ -65,30 +85,34 @@ class Opponent:
         return parts(chosen, len(chosen) if whole else self.experiment.recipe.evaluate.batch_size)
 
     def row(self, found: Sequence[Harm], patients: Sequence[str]) -> dict[str, Any]:
-        """What result.json holds; a scanner fault is held by the box in its settings, and has no budget and eps."""
+        """What result.json holds; a scanner fault is held by the box in its settings, has no budget and eps, and tells
+        what it `found`: of every slice its one setting, or one a view or bin."""
         errors = np.concatenate([each.errors for each in found])
-        interval = clustered_interval(errors, patients)
         recipe, held = self.experiment.recipe, not isinstance(self.adversary, ScannerFault | DeadChannels)
-        return {
+        row = {
             "name": self.name,
             "budget": recipe.evaluate.budget if held else "box",
             "eps": shown_radius(recipe) if held else None,
-            "rho": float(errors.mean()),
-            "rho_ci95": None if interval is None else list(interval),
+            **rho_fields(errors, patients),
             "size": float(np.concatenate([each.sizes for each in found]).mean()),
-            "settings": plain_settings(self.adversary) | dict(self.about),
+            "settings": self.settings,
             "worst": errors.tolist(),
         }
+        return row if held else row | {"found": [one for each in found for one in each.settings or ()]}
 
 
 def oppose(
-    others: Sequence[Opponent], chosen: Sequence[int], fabric: "Fabric | None" = None
+    others: Sequence[Opponent], chosen: Sequence[int], fabric: "Fabric | None" = None, keep: Keep = anew
 ) -> list[dict[str, Any]]:
     """Their rows; the pieces of all are shared out together."""
     if not others:
         return []
     work = [(other, piece) for other in others for piece in other.pieces(chosen)]
-    found = share_out([partial(other, piece) for other, piece in work], "other adversaries", fabric)
+    pieces = [
+        partial(keep, partial(other, piece), [other.name, other.settings, list(piece)])
+        for other, piece in work
+    ]
+    found = [Harm(*harm) for harm in share_out(pieces, "other adversaries", fabric)]
     patients = [others[0].experiment.store.patients[index] for index in chosen]
     return [
         other.row([harm for (owner, _), harm in zip(work, found, strict=True) if owner is other], patients)
@@ -120,6 +144,9 @@ def _opponent(
     elif name == "local":
         needs["onto"] = detector_range(A.sinogram_shape[1])
         about["detector"] = "middle quarter"
+    elif name == "local_image":
+        needs["A"] = A
+        about["image"] = "middle quarter of the rows and of the columns"
     elif name == "image" or isinstance(ADVERSARIES[name](attack), ScannerFault):
         needs["A"] = A
     return Opponent(name, ADVERSARIES[name](attack, **needs), f, experiment, about)

@@ -1,6 +1,6 @@
 """Test 1, tiny perturbations of the image: the protocol of Antun et al., and ours at the same size of δ."""
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import torch
@@ -14,7 +14,7 @@ from ctrobust.threat.ascent import (
     require_exact_gradient,
     squared_error,
 )
-from ctrobust.threat.budget import L2Ball, drawn, norms, relative_norms
+from ctrobust.threat.budget import Lengths, drawn, norms, relative_norms
 from ctrobust.threat.image_domain import Operator, operator_of
 
 
@@ -106,7 +106,7 @@ def side_by_side(
     Rows: `relative` ‖δ‖/‖y‖; `change_*` ‖f(y + δ) − f(y)‖₂; `error_*` ‖f(y + δ) − x‖₂² summed over pixels, for
     clean, theirs (image) and ours (measurement).
     """
-    budget = _Lengths(1.0, lengths=norms(tiny.delta))
+    budget = Lengths(1.0, lengths=norms(tiny.delta))
     delta = replace(attack, budget=budget)(f, y, tiny.clean, tiny.delta)
     columns = {"relative": tiny.relative}
     with evaluating(f), exact_arithmetic(), torch.no_grad():
@@ -120,17 +120,3 @@ def side_by_side(
         for values in zip(*(column.tolist() for column in columns.values()), strict=True)
     ]
     return SideBySide(delta, found, rows)
-
-
-@dataclass(frozen=True)
-class _Lengths(L2Ball):
-    """‖δᵢ‖₂ ≤ eps·lengths[i]: a radius of its own for every sample of one batch."""
-
-    lengths: Tensor = field(kw_only=True)
-
-    def radius(self, y: Tensor) -> Tensor:
-        return self.eps * self.lengths
-
-    def size(self, delta: Tensor, y: Tensor) -> Tensor:
-        length = norms(delta)
-        return torch.where(length > 0, length / self.lengths, 0)

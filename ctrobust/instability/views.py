@@ -1,6 +1,7 @@
 """Test 3, more views at test time than in training: whether the error falls, as that of FBP does."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -9,11 +10,13 @@ from torch import Tensor
 
 from ctrobust.core.geometry import Geometry
 from ctrobust.core.seeds import derive_seed
+from ctrobust.evaluate.controls import Control
 from ctrobust.evaluate.metrics import mean_quality, quality
 from ctrobust.operators import Projector
 from ctrobust.operators.measurement import measure
 from ctrobust.reconstruct import FilteredBackProjection, LearnedReconstructor
 from ctrobust.threat.ascent import Reconstructor, evaluating, exact_arithmetic
+from ctrobust.threat.image_domain import operator_of
 
 BATCH_SIZE = 8
 
@@ -24,12 +27,15 @@ def rebuilt(f: Any, A: Projector) -> Reconstructor:
     Nothing has to be rescaled: FBP weighs a view by the angle it stands for, so that its image keeps its unit however
     many there are, and only streaks and noise shrink. An f of one's own that looks at y or Aᵀy itself has to see to
     that: Aᵀy grows in proportion to the views, and so does ‖A‖², the step of an unrolled iteration.
+    A control keeps its settings: TV's weight is then set against more readings, and so counts for less.
     Raises ValueError on an f that is not ours.
     """
     if isinstance(f, LearnedReconstructor):
         return LearnedReconstructor(A, f.network, f.window).train(f.training)
     if isinstance(f, FilteredBackProjection):
         return FilteredBackProjection(A, f.window)
+    if isinstance(f, Control):
+        return replace(f, projector=A)
     raise ValueError(f"f, a {type(f).__name__}: give `rebuild`, that makes it anew for a Projector")
 
 
@@ -41,6 +47,7 @@ def more_views(
     rebuild: Callable[[Any, Projector], Reconstructor] = rebuilt,
     photons: float | None = None,
     seed: int = 0,
+    A: Projector | None = None,
 ) -> list[dict[str, Any]]:
     """Errors of f where the scan has more (or fewer) views than f.projector's, over the same arc, equally spaced.
 
@@ -48,17 +55,18 @@ def more_views(
     summed over pixels, and squared_error, their mean; mse, ssim, psnr_db, rmse_hu as in result.json.
     x: (B, 1, H, W). photons: N₀ per ray at f's own number of views; the dose of the whole scan is held, so that with
     more views each has less. Without (Antun et al.), more views only add to what is known, and an error that grows
-    is f's. Raises ValueError where f's views are not equally spaced.
+    is f's. A: of f's own scan, f.projector where it is not given.
+    Raises ValueError where f's views are not equally spaced.
     """
-    own: Projector = f.projector
+    own: Projector = operator_of(f, A)
     trained = len(own.geometry.angles)
     rows = []
     for number in views:
-        A = Projector(with_views(own.geometry, number), own.backend, own.device)
+        other = Projector(with_views(own.geometry, number), own.backend, own.device)
         dose = None if photons is None else photons * trained / number
         seeds = [derive_seed(seed, "views", number, index) for index in range(len(x))]
-        y = measure(A, x, dose, seeds)
-        g = rebuild(f, A)
+        y = measure(other, x, dose, seeds)
+        g = rebuild(f, other)
         with evaluating(g), exact_arithmetic(), torch.no_grad():
             found = torch.cat([g(some) for some in torch.split(y, BATCH_SIZE)])
         errors = (found - x).double().square().flatten(1).sum(1)

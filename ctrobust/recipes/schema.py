@@ -218,6 +218,7 @@ AdversaryName = Literal[
     "transfer",
     "low_frequency",
     "local",
+    "local_image",
     "image",
     "generator",
     ScannerFault,
@@ -232,7 +233,8 @@ class EvaluateRecipe:
     in standard deviations of the scan's photon noise, the d′ of an ideal observer. controls: attacked beside f; of a
     matrix fbp is its pseudo-inverse.
     adversaries: further ones, each at one radius; transfer takes its δ from the run transfer_from.
-    examinations: what else is found out of f on a few slices, see `ctrobust.evaluate.examinations`.
+    examinations: what else is found out of f on a few slices, see `ctrobust.evaluate.examinations`; nodules: of its
+    structures, the diameter in mm and the contrast in HU of each.
     examples: slices kept to be shown, chosen before anything is found; the worst 1 % are kept beside them (0: none).
     precision: of f while δ is searched for; errors are always measured in float32.
     allow_unmatched: attack through a back-end whose transpose is not exact, which understates the worst case; the
@@ -246,6 +248,10 @@ class EvaluateRecipe:
     adversaries: tuple[AdversaryName, ...] = ()
     transfer_from: str | None = None
     examinations: tuple[Literal["tiny", "structures", "views", "texture", "bracket"], ...] = ()
+    nodules: tuple[tuple[Positive, Annotated[float, Field(allow_inf_nan=False)]], ...] = (
+        (8.0, 100.0),
+        (16.0, 50.0),
+    )
     precision: Literal["fp32", "bf16"] = "fp32"
     steps: Count = 100
     restarts: Count = 3
@@ -284,7 +290,8 @@ class Recipe:
 
     @model_validator(mode="after")
     def _what_goes_with_a_matrix(self) -> "Recipe":
-        faults = [name for name in self.evaluate.adversaries if name in get_args(ScannerFault)]
+        of_a_scanner = ("local_image", *get_args(ScannerFault))
+        faults = [name for name in self.evaluate.adversaries if name in of_a_scanner]
         if self.scan.dense and faults:
             raise ValueError(f"evaluate.adversaries: {faults[0]} is a scanner's; scan.geometry is a matrix")
         if self.scan.dense and "sirt" in self.evaluate.controls:

@@ -4,11 +4,12 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+from ctrobust.operators import Projector
 from ctrobust.threat import faults
 from ctrobust.threat.adversary import Adversary
 from ctrobust.threat.ascent import ProjectedGradientAscent
 from ctrobust.threat.chance import Chance
-from ctrobust.threat.confined import Confined, LowPass, Subspace
+from ctrobust.threat.confined import Confined, LowPass, Subspace, middle, shadow
 from ctrobust.threat.generator import Generator
 from ctrobust.threat.image_domain import ImageDomain
 from ctrobust.threat.response import Search
@@ -24,6 +25,14 @@ def _ascent(rule: str) -> Make:
 
 def _confined(attack: ProjectedGradientAscent, onto: Subspace) -> Adversary:
     return replace(attack, budget=Confined(attack.budget, onto))
+
+
+def _local_image(
+    attack: ProjectedGradientAscent, A: Projector, rows: slice | None = None, columns: slice | None = None
+) -> Adversary:
+    height, width = A.image_shape
+    box = (rows or middle(height), columns or middle(width))
+    return _confined(attack, shadow(A.geometry, *box))
 
 
 def _fault(make: Callable[..., Any]) -> Make:
@@ -46,6 +55,7 @@ ADVERSARIES: dict[str, Make] = {
     "transfer": Transfer,
     "low_frequency": lambda attack, cutoff=0.25: _confined(attack, LowPass(cutoff)),
     "local": _confined,
+    "local_image": _local_image,
     "image": ImageDomain,
     "generator": lambda attack, G, **about: Generator(attack.budget, G, seed=attack.seed, **about),
     "angle_jitter": _fault(faults.angle_jitter),
@@ -57,4 +67,5 @@ ADVERSARIES: dict[str, Make] = {
     "dead_channels": _fault(faults.DeadChannels),
 }
 """name ↦ adversary = ADVERSARIES[name](attack, …): `transfer` needs the surrogate, `local` the readings
-(`confined.detector_range`, `confined.shadow`), `generator` a G; faults take their box and leave the attack's budget."""
+(`confined.detector_range`), `local_image` A, and rows and columns of the image (by default the middle quarter of
+each), `generator` a G; faults take their box and leave the attack's budget."""

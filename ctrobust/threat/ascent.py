@@ -59,13 +59,14 @@ class ProjectedGradientAscent:
                 require_exact_gradient(f, y, x)
             worst, found = torch.zeros_like(y), squared_error(f, y, x)
             for restart in range(self.restarts):
-                for delta, error in self._ascend(f, y, x, self._start(y, restart, start)):
+                for delta, error in self._ascend(f, y, x, self.starting_point(y, restart, start)):
                     better = error > found
                     found = torch.where(better, error, found)
                     worst = torch.where(per_sample(better), delta, worst)
         return worst
 
-    def _start(self, y: Tensor, restart: int, given: Tensor | None) -> Tensor:
+    def starting_point(self, y: Tensor, restart: int, given: Tensor | None = None) -> Tensor:
+        """Where the restart of that number, from 0, begins."""
         if restart == 0 and given is not None:
             return self.budget.project(given, y)
         return self.budget.random(y, derive_seed(self.seed, "ascent", restart))

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 import torch
@@ -89,6 +89,22 @@ class L2Ball:
         """(B,) factors that carry each δ onto the sphere, or just inside: rounding must not carry it over."""
         radius, length = self.radius(y) * (1 - 4 * torch.finfo(y.dtype).eps), norms(delta)
         return torch.where(length > 0, radius / length, 0)
+
+
+@dataclass(frozen=True)
+class Lengths(L2Ball):
+    """‖δᵢ‖₂ ≤ eps·lengths[i]: a radius of its own for every sample of one batch; lengths: (B,) float64."""
+
+    lengths: Tensor = field(kw_only=True)
+
+    def radius(self, y: Tensor) -> Tensor:
+        """(B,) float64: the largest ‖δᵢ‖₂ allowed."""
+        return self.eps * self.lengths
+
+    def size(self, delta: Tensor, y: Tensor) -> Tensor:
+        """(B,) float64: ‖δᵢ‖₂ as a share of its sample's own length."""
+        length = norms(delta)
+        return torch.where(length > 0, length / self.lengths, 0)
 
 
 def require_size(eps: float) -> None:

@@ -19,11 +19,12 @@ from ctrobust.reconstruct import FilteredBackProjection, LearnedReconstructor
 from ctrobust.threat import ADVERSARIES, Adversary, L2Ball, Linf, ProjectedGradientAscent, Whitened, WorstOf
 from ctrobust.threat.ascent import squared_error
 from ctrobust.threat.budget import Budget
-from ctrobust.threat.confined import Confined, LowPass, detector_range
+from ctrobust.threat.confined import Confined, LowPass, detector_range, shadow
 
 A = Projector(ParallelBeam(16, 6, pixel_mm=10.0))
 FBP = FilteredBackProjection(A)
 MIDDLE = detector_range(A.sinogram_shape[1])
+SHADOW = shadow(A.geometry, slice(6, 10), slice(6, 10))
 PHOTONS = 1e5
 EPS = 0.02
 
@@ -37,6 +38,7 @@ def perturber() -> SinogramPerturber:
 NEEDS: dict[str, dict[str, Any]] = {
     "transfer": {"surrogate": FBP},
     "local": {"onto": MIDDLE},
+    "local_image": {"A": A},
     "generator": {"G": perturber()},
 }
 FAULTS = (
@@ -49,7 +51,17 @@ FAULTS = (
     "dead_channels",
 )
 BOUNDED = [name for name in ADVERSARIES if name not in FAULTS] + ["worst of two"]
-CLIMBING = ("momentum", "plain", "halving", "adam", "low_frequency", "local", "image", "universal")
+CLIMBING = (
+    "momentum",
+    "plain",
+    "halving",
+    "adam",
+    "low_frequency",
+    "local",
+    "local_image",
+    "image",
+    "universal",
+)
 
 BUDGETS: dict[str, Budget] = {
     "L2": L2Ball(EPS),
@@ -109,7 +121,7 @@ def confined(kind: str, delta: Tensor) -> Tensor:
 
 def fits(name: str, kind: str) -> bool:
     """Those that confine δ to a subspace of their own take no budget that is confined to another."""
-    return name not in ("low_frequency", "local", "image") or isinstance(
+    return name not in ("low_frequency", "local", "local_image", "image") or isinstance(
         BUDGETS[kind], L2Ball | Linf | Whitened
     )
 
@@ -243,7 +255,7 @@ def test_finds_more_than_chance(name: str, kind: str) -> None:
     f = network().eval() if kind == "L2" else FBP
     y, x = batch()
     y, x = y[2:], x[2:]
-    narrowed = {"low_frequency": LowPass(0.25), "local": MIDDLE}
+    narrowed = {"low_frequency": LowPass(0.25), "local": MIDDLE, "local_image": SHADOW}
     budget = BUDGETS[kind]
     drawn = make("sphere", Confined(budget, narrowed[name]) if name in narrowed else budget)
     found, chance = (squared_error(f, y + adversary(f, y, x), x) for adversary in (make(name, budget), drawn))

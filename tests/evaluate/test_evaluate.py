@@ -1,6 +1,8 @@
 """Metrics, intervals, curves and the choice of slices, each against a second way of computing it."""
 
 import math
+from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,10 +15,12 @@ from ctrobust.core.statistics import clustered_interval
 from ctrobust.evaluate import robustness_curve
 from ctrobust.evaluate.competence import adjoint_gap, attack_checks
 from ctrobust.evaluate.metrics import mean_quality, quality
+from ctrobust.evaluate.run import evaluate_run
 from ctrobust.evaluate.selection import evenly, spread_over_patients
+from ctrobust.experiment import Experiment
 from ctrobust.networks import FBPConvNet
 from ctrobust.operators import Projector
-from ctrobust.reconstruct import FilteredBackProjection, LearnedReconstructor
+from ctrobust.reconstruct import FilteredBackProjection, LearnedReconstructor, load
 from ctrobust.threat import L2Ball, ProjectedGradientAscent
 
 
@@ -67,6 +71,7 @@ def test_the_curve_never_falls_and_beats_random_noise() -> None:
     assert rows[0]["random"] == pytest.approx(clean, rel=1e-5)
     assert all(row["rho"] > row["random"] for row in rows[1:])
     assert all(row["rho_ci95"][0] < row["rho"] < row["rho_ci95"][1] for row in rows)
+    assert not any("rho_ci95_null" in row for row in rows)
     psnr = [row["psnr_db"] for row in rows]
     assert psnr == sorted(psnr, reverse=True)
 
@@ -82,12 +87,31 @@ def test_a_module_in_train_mode_is_judged_in_eval_mode_and_left_as_it_was() -> N
     assert rows == robustness_curve(f.eval(), y, x, (0.0, 0.05), attack)
 
 
-def test_without_groups_there_is_no_interval() -> None:
+def test_an_evaluation_of_a_module_in_train_mode_is_that_in_eval_mode(
+    trained: Path, opened: Callable[..., Experiment]
+) -> None:
+    """Clean figures and examples too, and no statistic of batch norm moves."""
+    quick = ("evaluate.steps=1", "evaluate.slices=2", "evaluate.controls=[]", "evaluate.adversaries=[ring]")
+    found = []
+    for mode in (True, False):
+        f = load(trained).train(mode)
+        before = {name: value.clone() for name, value in f.state_dict().items()}
+        found.append(evaluate_run(f, opened(*quick), trained / "split.json"))
+        assert f.training == mode
+        assert all(torch.equal(before[name], value) for name, value in f.state_dict().items())
+    assert found[0][0] == found[1][0]
+    assert all(np.array_equal(found[0][1][name], found[1][1][name]) for name in found[0][1])
+
+
+def test_without_an_interval_there_is_a_reason() -> None:
     A, y, x = make(count=2)
     attack = ProjectedGradientAscent(L2Ball(0.1), steps=2, restarts=1)
-    assert all(
-        row["rho_ci95"] is None for row in robustness_curve(FilteredBackProjection(A), y, x, attack=attack)
-    )
+    for groups, reason in (
+        (None, "the patient of each slice is not given"),
+        ("ab", "2 patients, fewer than 6"),
+    ):
+        for row in robustness_curve(FilteredBackProjection(A), y, x, attack=attack, groups=groups):
+            assert (row["rho_ci95"], row["rho_ci95_null"]) == (None, reason)
 
 
 @given(st.lists(st.integers(0, 5), min_size=1, max_size=40), st.integers(1, 45))

@@ -58,13 +58,16 @@ def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 def test_fbp_given_as_ones_own_is_the_reference(own: Path, trained: Path) -> None:
     out = own / "result.json"
-    assert main(["evaluate", str(trained), "--f", "own_ct:fbp", "--out", str(out)]) == 0
+    quick = ["evaluate.examinations=[views]"]
+    assert main(["evaluate", str(trained), *quick, "--f", "own_ct:fbp", "--out", str(out)]) == 0
     result, born = (json.loads(path.read_text()) for path in (out, trained / "result.json"))
     assert result["method"] == "own_ct:fbp"
     assert result["curve"] == result["reference"]["curve"] == born["reference"]["curve"]
     assert result["clean"] == born["reference"]["clean"]
     assert result["data"] == born["data"]
     assert "weights_sha256" not in result
+    # The function is called again for the scans of more views.
+    assert [row["views"] for row in result["examinations"]["views"]["rows"]] == [4, 9, 18, 36]
 
 
 def test_an_installed_one_by_its_name(own: Path, trained: Path, discs: Path) -> None:

@@ -56,13 +56,38 @@ def test_what_was_judged_is_not_judged_again(
     assert len(judged) == 7
     assert resumed[0] == anew[0]
     assert all(np.array_equal(resumed[1][name], anew[1][name]) for name in anew[1])
-    next(part_path(out).iterdir()).write_bytes(b"PK half a file")
+    next(part_path(out).glob("*.npz")).write_bytes(b"PK half a file")
+    next(part_path(out).glob("*.json")).write_text("[1.0, 2")
     assert evaluate(trained, experiment, out)[0] == anew[0]
     assert len(judged) == 8
     evaluate(trained, opened(*QUICK, "evaluate.restarts=2"), out)
     assert len(judged) == 11
     write_evaluation(*resumed, out)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["result.examples.npz", "result.json"]
+
+
+def test_what_follows_the_batches_is_not_made_again_either(
+    trained: Path, opened: Open, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Other adversaries, the checks of every arm and the examinations; the second run finds all of them there."""
+    more = ("evaluate.adversaries=[ring,universal]", "evaluate.examinations=[views,structures]")
+    out, experiment = tmp_path / "result.json", opened(*QUICK, *more)
+    anew, _ = evaluate(trained, experiment, None)
+    assert evaluate(trained, experiment, out)[0] == anew
+
+    def never(*given: object) -> None:
+        raise KeyboardInterrupt
+
+    for target in (
+        "suite.Opponent.__call__",
+        "examinations._made",
+        "strength.errors",
+        "strength._from_start",
+    ):
+        monkeypatch.setattr(f"ctrobust.evaluate.{target}", never)
+    assert evaluate(trained, experiment, out)[0] == anew
+    with pytest.raises(KeyboardInterrupt):
+        evaluate(trained, opened(*QUICK, *more, "evaluate.restarts=2"), out)
 
 
 def test_in_bfloat16_and_measured_in_float32(trained: Path, opened: Open) -> None:

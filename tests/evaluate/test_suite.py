@@ -1,21 +1,26 @@
 """Every adversary by its name in a recipe, and every budget, as result.json has them."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, get_args
 
 import numpy as np
 import pytest
+import torch
 
 from ctrobust.core.errors import UserError
+from ctrobust.evaluate import run
 from ctrobust.evaluate.budgets import budget_of
 from ctrobust.evaluate.suite import opponents
 from ctrobust.experiment import Experiment
+from ctrobust.operators.faults import intensity_drift, ring
 from ctrobust.recipes import load_recipe
 from ctrobust.recipes.schema import AdversaryName
 from ctrobust.reconstruct import load
 from ctrobust.report.result import read_result
 from ctrobust.threat import ADVERSARIES, L2Ball, Linf, ProjectedGradientAscent, Whitened
+from ctrobust.threat.ascent import squared_error
 
 Judge = Callable[..., dict[str, Any]]
 FAULTS = (
@@ -67,7 +72,49 @@ def test_all_of_them(judge: Judge, trained: Path) -> None:
     assert max(rows[name]["rho"] for name in ("universal", "generator", "image")) <= 1.01 * rho[0.02]
     assert rows["low_frequency"]["settings"]["cutoff"] == 0.25
     assert rows["angle_jitter"]["settings"]["unit"] == "rad"
+    assert rows["local_image"]["settings"]["image"] == "middle quarter of the rows and of the columns"
     assert len(rows["transfer"]["settings"]["surrogate_weights_sha256"]) == 64
+
+
+def test_the_settings_of_a_faulty_scanner_are_told_slice_by_slice(
+    judge: Judge, trained: Path, opened: Callable[..., Experiment]
+) -> None:
+    result = judge(*QUICK, f"evaluate.adversaries=[{','.join(FAULTS)},sphere]", "evaluate.batch_size=3")
+    rows = {row["name"]: row for row in result["adversaries"]}
+    views, bins = opened().projector.sinogram_shape
+    lengths = {"angle_jitter": views, "intensity_drift": views, "ring": bins, "dead_channels": 2}
+    for name in FAULTS:
+        found, box = rows[name]["found"], rows[name]["settings"]
+        assert [len(one) for one in found] == [lengths.get(name, 1)] * 4
+        most = bins - 1 if name == "dead_channels" else box["most"]
+        assert 0 < max(abs(setting) for one in found for setting in one) <= most
+    assert "found" not in rows["sphere"]
+    # And they are those that did it.
+    f, (y, x) = load(trained), opened().pair(result["slices"]["index"])
+    for name, again in (("gain_drift", ring), ("ring", ring), ("intensity_drift", intensity_drift)):
+        gains = 1 + torch.tensor(rows[name]["found"])
+        # One gain for the whole scan is the same for every bin.
+        faulty = again(y, gains.expand(-1, bins) if name == "gain_drift" else gains)
+        assert squared_error(f, faulty, x).tolist() == pytest.approx(rows[name]["worst"], rel=1e-4)
+
+
+def test_an_adversary_that_beats_the_ascent_marks_the_curve(
+    judge: Judge, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the curve's own ascent is made weak on purpose: one step, against an Adam of thirty."""
+    monkeypatch.setattr(
+        run, "opponents", lambda f, e, shown, folder: opponents(f, e, replace(shown, steps=30), folder)
+    )
+    quick = ("evaluate.examples=0", "evaluate.slices=2", "evaluate.controls=[]")
+    for steps, ok in ((1, False), (30, True)):
+        result = judge(*quick, f"evaluate.steps={steps}", "evaluate.adversaries=[ring,sphere,adam]")
+        rho = {row["eps"]: row["rho"] for row in result["curve"]}[0.02]
+        check = result["attack"]["checks"]["adversaries"]
+        assert check["value"] == pytest.approx(max(result["adversaries"][2]["rho"] / rho - 1, 0))
+        assert check["ok"] is ok
+        assert "adam the most" in check["what"]
+        assert ok or not result["attack"]["competent"]
+    assert "adversaries" not in judge(*quick, "evaluate.steps=1")["attack"]["checks"]
 
 
 def test_one_perturbation_for_the_whole_set_whatever_the_batch(judge: Judge) -> None:

@@ -211,6 +211,7 @@ def test_every_method_takes_measurements_of_colours(method: str, faces: Path) ->
     [
         ("scan.photons=1e5", "photons are a scanner's"),
         ("evaluate.adversaries=[ring]", "ring is a scanner's"),
+        ("evaluate.adversaries=[local_image]", "local_image is a scanner's"),
         ("evaluate.controls=[sirt]", "sirt needs a matrix without negative"),
         ("evaluate.examinations=[structures]", "structures is of CT slices"),
         ("data.crop=true", "data.crop is of CT slices"),

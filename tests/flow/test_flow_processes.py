@@ -42,9 +42,9 @@ def test_two_processes_judge_as_one(store: Path, command: Start, tmp_path: Path)
     out, err = job.communicate(timeout=180)
     assert job.returncode == 0, err
     assert out.count("rho minmax") == 1
-    # The first process has two of the three batches, and four of the eight checks.
+    # The first process has two of the three batches, and five of the ten pieces of the checks.
     assert "attack minmax: 2/2" in err
-    assert "check the attack: 4/4" in err
+    assert "check the attack on f: 5/5" in err
     one = tmp_path / "one.json"
     assert main(["evaluate", str(run), "--out", str(one), *other]) == 0
     held_to(one, tmp_path / "two.json")

@@ -1,5 +1,7 @@
 """Chance, transfer, and the worst of several."""
 
+from typing import Any
+
 import pytest
 import torch
 from torch import Tensor
@@ -11,7 +13,7 @@ from ctrobust.reconstruct import FilteredBackProjection, LearnedReconstructor
 from ctrobust.threat import ADVERSARIES, L2Ball, Linf, ProjectedGradientAscent, Whitened, WorstOf
 from ctrobust.threat.ascent import squared_error
 from ctrobust.threat.chance import Chance
-from ctrobust.threat.confined import Confined, LowPass
+from ctrobust.threat.confined import Confined, LowPass, shadow
 from ctrobust.threat.transfer import Transfer
 
 A = Projector(ParallelBeam(16, 6, pixel_mm=10.0), "matrix")
@@ -107,3 +109,13 @@ def test_the_table_passes_on_the_ascent_s_settings() -> None:
         Confined(L2Ball(0.02), LowPass(0.5)), steps=3, restarts=2, seed=9
     )
     assert ADVERSARIES["ring"](attack, most_share=0.05).search.seed == 9
+    box = {"rows": slice(1, 4), "columns": slice(2, 9)}
+    assert confined_to(ADVERSARIES["local_image"](attack, A=A, **box)).equal(shadow(A.geometry, **box).mask)
+    assert confined_to(ADVERSARIES["local_image"](attack, A=A)).equal(
+        shadow(A.geometry, slice(6, 10), slice(6, 10)).mask
+    )
+
+
+def confined_to(adversary: Any) -> Tensor:
+    mask: Tensor = adversary.budget.onto.mask
+    return mask
