@@ -30,7 +30,7 @@ from ctrobust.train.methods.method import Figures, Method
 from ctrobust.train.objectives import squared_errors
 from ctrobust.train.schedule import batches, epoch_of, learning_rate, set_learning_rate
 from ctrobust.train.validation import validate
-from ctrobust.train.watching import watchers
+from ctrobust.train.watching import Watching
 
 LOADING_PROCESSES = 2
 
@@ -259,19 +259,19 @@ def _log(training: Training, experiment: Experiment, out: Path) -> Iterator[Any]
     history = History(
         out / "history.csv", keep_until=training.step, further=training.method.figures, enabled=enabled
     )
-    watching = watchers(experiment.recipe, out, training.step) if enabled else []
+    watching = Watching(experiment.recipe, out, training.step) if enabled else None
 
     def log(figures: Figures) -> None:
         figures = figures | {"lr": training.optimizer.param_groups[0]["lr"], "seconds": training.seconds}
         history.add(step=training.step, **figures)
-        for watcher in watching:
-            watcher.add(training.step, figures)
+        if watching:
+            watching.add(training.step, figures)
 
     try:
         yield log
     finally:
-        for watcher in watching:
-            watcher.close()
+        if watching:
+            watching.close()
 
 
 def _require_finite(figures: Figures, y: Tensor) -> None:

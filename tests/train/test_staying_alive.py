@@ -398,22 +398,32 @@ def test_epochs_settle_the_steps(opened: Open, unjudged: None, tmp_path: Path) -
 
 
 @pytest.fixture
-def small_files() -> Iterator[Callable[[], None]]:
-    """From when it is called no file grows beyond 30 kB, as on a disk that is full."""
+def small_files() -> Iterator[Callable[[int], None]]:
+    """From when it is called no file grows beyond so many bytes, as on a disk that is full."""
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    yield lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (30_000, before[1]))
+    yield lambda size: resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
     resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
+@pytest.mark.parametrize(("watched", "size"), [("[]", 30_000), ("[tensorboard]", 900)])
 def test_a_full_disk_leaves_the_earlier_checkpoint(
-    small_files: Callable[[], None], opened: Open, fit: Fit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    watched: str,
+    size: int,
+    small_files: Callable[[int], None],
+    opened: Open,
+    fit: Fit,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys,
 ) -> None:
-    experiment, folder = opened("method=minmax"), tmp_path / "run" / "checkpoints"
+    """Also where TensorBoard's file is too large before the checkpoint's is: it neither waits nor hides that."""
+    experiment, folder = opened("method=minmax", f"train.log_to={watched}"), tmp_path / "run" / "checkpoints"
     fit(experiment, tmp_path / "whole")
-    during(monkeypatch, 5, small_files)
+    during(monkeypatch, 5, lambda: small_files(size))
     with pytest.raises(UserError, match="is the disk full") as error:
         fit(experiment, tmp_path / "run")
     one_line(error, str(folder), "cannot be written")
+    assert capsys.readouterr().err.count("train.log_to tensorboard: OSError") == (watched != "[]")
     assert state(tmp_path / "run")["step"] == 3
     assert {path.name for path in folder.iterdir()} == {"last", "best"}
     resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
