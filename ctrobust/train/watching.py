@@ -20,7 +20,7 @@ class Watcher(Protocol):
 
 
 class _TensorBoard:
-    """Written in this thread: a SummaryWriter's own ends on a full disk, and the queue to it then holds up the training."""
+    """Written in this thread: a SummaryWriter's own ends on a full disk, and its queue then holds up the training."""
 
     def __init__(self, recipe: Recipe, out: Path, step: int) -> None:
         from tensorboardX.event_file_writer import EventsWriter
