@@ -140,26 +140,31 @@ def fit(training: Training, experiment: Experiment, out: Path) -> None:
 
 
 def take_step(training: Training, y: Tensor, x: Tensor, samples: Tensor) -> Figures:
-    """The max, the min, and the method's constraint: one step, in `train.accumulate` parts."""
-    settings = training.method.recipe.train
+    """The max, the min, and the method's constraint: one step; passes through f in `train.accumulate` parts."""
+    settings, method = training.method.recipe.train, training.method
     training.optimizer.zero_grad()
+    delta, figures = method.perturb(training.f, y, x, samples)
+    parts = list(method.parts(y, x) if delta is None else method.parts(y, x, delta))
     found: list[Figures] = []
-    parts = list(zip(*(whole.chunk(settings.accumulate) for whole in (y, x, samples)), strict=True))
-    for part, (y_part, x_part, samples_part) in enumerate(parts, 1):
-        delta, figures = training.method.perturb(training.f, y_part, x_part, samples_part)
-        with training.fabric.no_backward_sync(training.wrapped, enabled=part < len(parts)):
-            found.append(figures | descend(training, y_part, x_part, delta, share=len(y_part) / len(y)))
+    for number, part in enumerate(parts, 1):
+        share = len(part[0]) / len(y)
+        with training.fabric.no_backward_sync(training.wrapped, enabled=number < len(parts)):
+            found.append(
+                {name: share * value for name, value in descend(training, *part, share=share).items()}
+            )
+    figures = figures | {name: sum(part[name] for part in found) for name in found[0]}
     before = [weight.detach().clone() for weight in training.f.parameters()] if settings.clip_update else []
     training.optimizer.step()
     if settings.clip_update:
         _clip_update(training, before, settings.clip_update)
-    figures = {name: sum(each[name] for each in found) / len(found) for name in found[0]}
-    figures |= training.method.constrain(training.f, training.optimizer.param_groups[0]["lr"])
+    figures |= method.constrain(training.f, training.optimizer.param_groups[0]["lr"])
     _share_statistics(training.f, training.fabric)
     return figures
 
 
-def descend(training: Training, y: Tensor, x: Tensor, delta: Tensor | None, *, share: float) -> Figures:
+def descend(
+    training: Training, y: Tensor, x: Tensor, delta: Tensor | None = None, *, share: float
+) -> Figures:
     """The min over θ: the gradient of ‖f(y) − x‖² + λ₁ ‖f(y + δ) − x‖², both in one batch."""
     measured = y if delta is None else torch.cat([y, y + delta])
     errors = squared_errors(training.wrapped(measured), x if delta is None else torch.cat([x, x]))

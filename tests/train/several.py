@@ -24,7 +24,7 @@ GROUPS = [
 SEVERAL = {
     **{name: [*overrides, *GROUPS] for name, overrides in VARIANTS.items() if name != "parseval"},
     "frozen batch norm": ["method=minmax", "train.freeze_norm=0", *GROUPS[1:]],
-    "in parts": ["method=jitter", "train.accumulate=2", *GROUPS],
+    "in parts": ["method=minmax", "train.accumulate=2", *GROUPS],
 }
 
 

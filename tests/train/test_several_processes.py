@@ -13,7 +13,7 @@ import pytest
 import torch
 from lightning_fabric import Fabric
 from several import SEVERAL, train_several
-from variants import equal
+from variants import equal, flat
 
 from ctrobust.experiment import Experiment
 from ctrobust.networks.checkpoint import load_checkpoint
@@ -117,13 +117,3 @@ TOLERANCES |= dict.fromkeys(("val_adversarial", "found_1", "found_5", "found_20"
 def history(run: Path) -> list[dict[str, str]]:
     with (run / "history.csv").open() as stream:
         return list(csv.DictReader(stream))
-
-
-def flat(content: object) -> torch.Tensor:
-    """All numbers of a state, one after the other."""
-    if isinstance(content, dict | list | tuple):
-        values = content.values() if isinstance(content, dict) else content
-        return torch.cat([torch.empty(0, dtype=torch.float64), *map(flat, values)])
-    if isinstance(content, torch.Tensor | float | int):
-        return torch.as_tensor(content, dtype=torch.float64).flatten()
-    return torch.empty(0, dtype=torch.float64)
