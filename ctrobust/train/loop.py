@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from textwrap import shorten
 from typing import Any
 
 import torch
@@ -65,12 +66,24 @@ class Training:
             "adversary": self.method.state_dict(),
         }
 
-    def restore(self, content: dict[str, Any]) -> None:
-        self.step, self.seconds, self.best = content["step"], content["seconds"], content["best"]
-        self.waited = content.get("waited", 0)
-        self.f.network.load_state_dict(content["network"])
-        self.optimizer.load_state_dict(content["optimizer"])
-        self.method.load_state_dict(content["adversary"])
+    def restore(self, path: Path) -> None:
+        """Go on from that checkpoint. Raises UserError where it is of another f, G or optimiser than ours."""
+        content, part = load_checkpoint(path), "step"
+        try:
+            self.step, self.seconds, self.best = content["step"], content["seconds"], content["best"]
+            self.waited = content.get("waited", 0)
+            for part, ours in (
+                ("network", self.f.network),
+                ("optimizer", self.optimizer),
+                ("adversary", self.method),
+            ):
+                ours.load_state_dict(content[part])
+        except (KeyError, RuntimeError, TypeError, ValueError) as error:
+            why = f"{error} is missing" if isinstance(error, KeyError) else shorten(str(error), 300)
+            raise UserError(
+                f"{path}: its {part} is not what this recipe makes ({why}); go on with the version of ctrobust that "
+                "wrote it, or start anew with another --out"
+            ) from None
 
 
 def fit(training: Training, experiment: Experiment, out: Path) -> None:
@@ -87,7 +100,7 @@ def fit(training: Training, experiment: Experiment, out: Path) -> None:
         )
     last = out / "checkpoints" / "last"
     if last.exists():
-        training.restore(load_checkpoint(last))
+        training.restore(last)
     if training.step >= settings.steps or _waited_enough(training, settings):
         return
     loader, samples = _loader(experiment, settings, training)

@@ -303,7 +303,10 @@ class Opens:
         return open, (str(self.path), "w")
 
 
-@pytest.mark.parametrize("kind", ["pickled code", "a stranger's weights", "half of one", "text"])
+@pytest.mark.parametrize(
+    "kind",
+    ["pickled code", "a stranger's weights", "half of one", "text", "of no schema", "of a schema in words"],
+)
 def test_a_checkpoint_that_is_not_ours_is_refused(kind: str, opened: Open, fit: Fit, tmp_path: Path) -> None:
     experiment, last = opened("method=erm"), tmp_path / "checkpoints" / "last"
     fit(experiment, tmp_path)
@@ -313,12 +316,56 @@ def test_a_checkpoint_that_is_not_ours_is_refused(kind: str, opened: Open, fit: 
         torch.save({"network": {}}, last)
     elif kind == "half of one":
         last.write_bytes(last.read_bytes()[:3000])
-    else:
+    elif kind == "text":
         last.write_text("not a checkpoint")
+    else:
+        content = load_checkpoint(last)
+        schema = {} if kind == "of no schema" else {"schema": "first"}
+        torch.save({key: value for key, value in content.items() if key != "schema"} | schema, last)
     with pytest.raises(UserError, match="not a checkpoint of ctrobust, or damaged") as error:
         fit(experiment, tmp_path)
     one_line(error, str(last))
     assert not (tmp_path / "owned").exists()
+
+
+def without(*path: str) -> Callable[[dict[str, Any]], None]:
+    def spoil(content: dict[str, Any]) -> None:
+        for key in path[:-1]:
+            content = content[key]
+        del content[path[-1]]
+
+    return spoil
+
+
+@pytest.mark.parametrize(
+    ("other", "spoil", "said"),
+    [
+        (["threat.base_channels=8"], None, ("its adversary", "size mismatch for")),
+        (["network.base_channels=8"], None, ("its network", "size mismatch for")),
+        (["method=parseval"], None, ("its adversary", "'perturber' is missing")),
+        (
+            [],
+            lambda content: content["optimizer"]["param_groups"][0]["params"].pop(),
+            ("its optimizer", "size"),
+        ),
+        ([], without("adversary", "lambda_2"), ("its adversary", "'lambda_2' is missing")),
+        ([], without("seconds"), ("its step", "'seconds' is missing")),
+    ],
+    ids=["another G", "another f", "another method", "another optimiser", "an older G", "cut"],
+)
+def test_one_of_other_shapes_says_which(
+    other: list[str], spoil: Any, said: tuple[str, ...], opened: Open, fit: Fit, tmp_path: Path
+) -> None:
+    """As an older version's may be, whose recipe reads the same."""
+    last = tmp_path / "checkpoints" / "last"
+    fit(opened("method=minmax", *other), tmp_path)
+    content = load_checkpoint(last)
+    if spoil:
+        spoil(content)
+    save_checkpoint(last, content)
+    with pytest.raises(UserError) as error:
+        fit(opened("method=minmax"), tmp_path)
+    one_line(error, str(last), *said, "start anew with another --out")
 
 
 def test_a_newer_one_is_refused_by_its_number(opened: Open, fit: Fit, tmp_path: Path) -> None:
