@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn.utils import parameters_to_vector, vector_to_parameters
 from torch.utils.data import DataLoader
 
-from ctrobust.core.errors import UserError
+from ctrobust.core.errors import UserError, ran_out_of_memory
 from ctrobust.core.progress import Progress, say
 from ctrobust.core.seeds import derive_seed
 from ctrobust.experiment import Experiment
@@ -310,9 +310,7 @@ def _plain_words(step: int, slices: list[int]) -> Iterator[None]:
     except UserError as error:
         raise UserError(f"{where}{error}{kept}") from None
     except (RuntimeError, MemoryError) as error:
-        # The first is CUDA's, the second numpy's; torch's own for the CPU is known by its words alone.
-        known = isinstance(error, torch.OutOfMemoryError | MemoryError)
-        if not (known or "can't allocate memory" in str(error)):
+        if not ran_out_of_memory(error):
             raise
         raise UserError(
             f"{where}out of memory; raise train.accumulate, or lower train.batch_size, network.base_channels or "
