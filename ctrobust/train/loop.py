@@ -133,7 +133,7 @@ def fit(training: Training, experiment: Experiment, out: Path) -> None:
                 if judging:
                     figures |= validate(training.f, training.method, experiment, fabric)
                 # Before anything is saved: a loss may be finite whose update has left no finite weight.
-                _require_finite(figures, y)
+                _require_finite(figures, y, training.state() if judging or stop else {})
             training.step, training.seconds = step, time.monotonic() - began
 
             better = judging and _better(training, figures, recipe.threat.weight)
@@ -292,13 +292,23 @@ def _log(training: Training, experiment: Experiment, out: Path) -> Iterator[Any]
             watching.close()
 
 
-def _require_finite(figures: Figures, y: Tensor) -> None:
+def _require_finite(figures: Figures, y: Tensor, kept: dict[str, Any]) -> None:
+    """Of the figures, and of all that goes into a checkpoint: between two validations nothing looks at G."""
     bad = [name for name, value in figures.items() if not math.isfinite(value)]
+    bad += [name for name, content in kept.items() if not _finite(content)]
     if not bad:
         return
     if not y.isfinite().all():
         raise UserError("a measurement is not a finite number; leave that slice out, or ingest it again")
-    raise UserError(f"{', '.join(bad)} is not a finite number; lower train.lr, or take train.precision=fp32")
+    rate = "threat.lr" if bad == ["adversary"] else "train.lr"
+    raise UserError(f"{', '.join(bad)} is not a finite number; lower {rate}, or take train.precision=fp32")
+
+
+def _finite(content: object) -> bool:
+    """Of the tensors alone: the best score is infinite until there is one."""
+    if isinstance(content, dict | list | tuple):
+        return all(map(_finite, content.values() if isinstance(content, dict) else content))
+    return not isinstance(content, Tensor) or bool(content.isfinite().all())
 
 
 @contextmanager

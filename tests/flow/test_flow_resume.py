@@ -201,8 +201,10 @@ def test_a_run_killed_at_any_moment_resumes_to_the_same_weights(
 
 
 @pytest.fixture(scope="module")
-def two_undisturbed(recipe: tuple[str, ...], tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, float]:
-    return timed(recipe, tmp_path_factory.mktemp("two"), before=TORCHRUN)
+def two_undisturbed(
+    launch: Start, recipe: tuple[str, ...], tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Path, float]:
+    return timed(launch, recipe, tmp_path_factory.mktemp("two") / "run", before=TORCHRUN)
 
 
 def one_of_two(draw: random.Random) -> Victim:

@@ -257,6 +257,43 @@ def test_a_rate_that_is_too_high_is_told(
     assert (tmp_path / "checkpoints" / "last").read_bytes() == kept
 
 
+@pytest.mark.parametrize("part", ["network", "optimizer", "adversary"])
+def test_what_is_not_finite_is_not_kept_between_two_validations(
+    part: str, opened: Open, fit: Fit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ctrl-C at step 4, when no figure has yet met it."""
+    experiment, real = opened("method=minmax"), loop.take_step
+
+    def take_step(training: Any, *batch: Any) -> Any:
+        figures = real(training, *batch)
+        if training.step + 1 == 4:
+            [kept for kept in tensors(training.state()[part]) if kept.is_floating_point()][-1].fill_(
+                torch.nan
+            )
+            kill(signal.SIGINT)()
+        return figures
+
+    monkeypatch.setattr(loop, "take_step", take_step)
+    with pytest.raises(UserError) as error:
+        fit(experiment, tmp_path)
+    rate = "threat.lr" if part == "adversary" else "train.lr"
+    one_line(
+        error,
+        "step 4 (slices [",
+        f"{part} is not a finite number; lower {rate}",
+        "the last checkpoint is from",
+    )
+    assert state(tmp_path)["step"] == 3
+
+
+def tensors(content: Any) -> Iterator[torch.Tensor]:
+    if isinstance(content, torch.Tensor):
+        yield content
+    elif isinstance(content, dict | list):
+        for value in content.values() if isinstance(content, dict) else content:
+            yield from tensors(value)
+
+
 def cuda_is_full() -> None:
     raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB.\nGPU 0 has …")
 
