@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from ctrobust import __version__
-from ctrobust.core.errors import UserError
+from ctrobust.core.errors import UserError, ran_out_of_memory
 
 VERBS = {
     "ingest": "DICOM folders into an HDF5 store",
@@ -22,6 +22,16 @@ VERBS = {
     "export": "weights, recipe, result and a card, to hand over",
     "doctor": "what is installed, what works, and what to do about the rest",
 }
+
+OF_A_RECIPE = "evaluate.batch_size, train.batch_size, network.base_channels or data.size"
+OF_WHAT_IS_GIVEN = "how many slices are given at once, or end what else runs"
+SMALLER = {
+    "train": OF_A_RECIPE,
+    "sweep": OF_A_RECIPE,
+    "evaluate": "evaluate.batch_size or evaluate.slices",
+    "ingest": "--workers or --size",
+}
+"""What to lower where memory runs out; a step of training says more, of its own."""
 
 
 class OneLineParser(argparse.ArgumentParser):
@@ -78,6 +88,11 @@ def run_verb(verb: str, arguments: Sequence[str], prog: str | None) -> int:
         print(
             f"{parser.prog}: {where}{error.strerror or error}; check the path and the disk", file=sys.stderr
         )
+        return 2
+    except (MemoryError, RuntimeError) as error:
+        if not ran_out_of_memory(error):
+            raise
+        print(f"{parser.prog}: out of memory; lower {SMALLER.get(verb, OF_WHAT_IS_GIVEN)}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print(f"{parser.prog}: stopped", file=sys.stderr)

@@ -44,7 +44,8 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
         raise UserError(f"{path}: no such checkpoint; has the run been trained?") from None
     except Exception:  # torch's reader raises nearly anything on bytes that are no checkpoint
         content = None
-    if not isinstance(content, dict) or content.get("format") != FORMAT:
+    ours = isinstance(content, dict) and content.get("format") == FORMAT
+    if content is None or not (ours and isinstance(content.get("schema"), int)):
         raise UserError(f"{path}: not a checkpoint of ctrobust, or damaged; train again or take another run")
     if content["schema"] > SCHEMA:
         raise UserError(f"{path}: written by a newer ctrobust (schema {content['schema']}); update ctrobust")

@@ -110,7 +110,8 @@ class TrainRecipe:
     """How f descends.
 
     steps: of f; epochs: passes over the training part, which then settle the steps. batch_size: of one process;
-    accumulate: in so many parts, one after the other, for less memory. optimizer: Adam, or SGD with `momentum`.
+    accumulate: passes through f in so many parts, one after the other, for less memory; f and G learn from the whole
+    batch, but batch norm, until it is frozen, from each part by itself. optimizer: Adam, or SGD with `momentum`.
     schedule cosine: lr falls to 0 along half a cosine; log: geometrically to lr_end, which it has from the share
     lr_end_at of the steps on. clip_update: no weight moves by more than that in a step. precision auto: bf16 where
     the processor multiplies in it, else fp32. flips: of the slices. freeze_norm: share of the steps after which

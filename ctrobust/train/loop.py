@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from textwrap import shorten
 from typing import Any
 
 import torch
@@ -14,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn.utils import parameters_to_vector, vector_to_parameters
 from torch.utils.data import DataLoader
 
-from ctrobust.core.errors import UserError
+from ctrobust.core.errors import UserError, ran_out_of_memory
 from ctrobust.core.progress import Progress, say
 from ctrobust.core.seeds import derive_seed
 from ctrobust.experiment import Experiment
@@ -30,7 +31,7 @@ from ctrobust.train.methods.method import Figures, Method
 from ctrobust.train.objectives import squared_errors
 from ctrobust.train.schedule import batches, epoch_of, learning_rate, set_learning_rate
 from ctrobust.train.validation import validate
-from ctrobust.train.watching import watchers
+from ctrobust.train.watching import Watching
 
 LOADING_PROCESSES = 2
 
@@ -65,12 +66,24 @@ class Training:
             "adversary": self.method.state_dict(),
         }
 
-    def restore(self, content: dict[str, Any]) -> None:
-        self.step, self.seconds, self.best = content["step"], content["seconds"], content["best"]
-        self.waited = content.get("waited", 0)
-        self.f.network.load_state_dict(content["network"])
-        self.optimizer.load_state_dict(content["optimizer"])
-        self.method.load_state_dict(content["adversary"])
+    def restore(self, path: Path) -> None:
+        """Go on from that checkpoint. Raises UserError where it is of another f, G or optimiser than ours."""
+        content, part = load_checkpoint(path), "step"
+        try:
+            self.step, self.seconds, self.best = content["step"], content["seconds"], content["best"]
+            self.waited = content.get("waited", 0)
+            for part, ours in (
+                ("network", self.f.network),
+                ("optimizer", self.optimizer),
+                ("adversary", self.method),
+            ):
+                ours.load_state_dict(content[part])
+        except (KeyError, RuntimeError, TypeError, ValueError) as error:
+            why = f"{error} is missing" if isinstance(error, KeyError) else shorten(str(error), 300)
+            raise UserError(
+                f"{path}: its {part} is not what this recipe makes ({why}); go on with the version of ctrobust that "
+                "wrote it, or start anew with another --out"
+            ) from None
 
 
 def fit(training: Training, experiment: Experiment, out: Path) -> None:
@@ -87,7 +100,7 @@ def fit(training: Training, experiment: Experiment, out: Path) -> None:
         )
     last = out / "checkpoints" / "last"
     if last.exists():
-        training.restore(load_checkpoint(last))
+        training.restore(last)
     if training.step >= settings.steps or _waited_enough(training, settings):
         return
     loader, samples = _loader(experiment, settings, training)
@@ -120,7 +133,7 @@ def fit(training: Training, experiment: Experiment, out: Path) -> None:
                 if judging:
                     figures |= validate(training.f, training.method, experiment, fabric)
                 # Before anything is saved: a loss may be finite whose update has left no finite weight.
-                _require_finite(figures, y)
+                _require_finite(figures, y, training.state() if judging or stop else {})
             training.step, training.seconds = step, time.monotonic() - began
 
             better = judging and _better(training, figures, recipe.threat.weight)
@@ -140,26 +153,31 @@ def fit(training: Training, experiment: Experiment, out: Path) -> None:
 
 
 def take_step(training: Training, y: Tensor, x: Tensor, samples: Tensor) -> Figures:
-    """The max, the min, and the method's constraint: one step, in `train.accumulate` parts."""
-    settings = training.method.recipe.train
+    """The max, the min, and the method's constraint: one step; passes through f in `train.accumulate` parts."""
+    settings, method = training.method.recipe.train, training.method
     training.optimizer.zero_grad()
+    delta, figures = method.perturb(training.f, y, x, samples)
+    parts = list(method.parts(y, x) if delta is None else method.parts(y, x, delta))
     found: list[Figures] = []
-    parts = list(zip(*(whole.chunk(settings.accumulate) for whole in (y, x, samples)), strict=True))
-    for part, (y_part, x_part, samples_part) in enumerate(parts, 1):
-        delta, figures = training.method.perturb(training.f, y_part, x_part, samples_part)
-        with training.fabric.no_backward_sync(training.wrapped, enabled=part < len(parts)):
-            found.append(figures | descend(training, y_part, x_part, delta, share=len(y_part) / len(y)))
+    for number, part in enumerate(parts, 1):
+        share = len(part[0]) / len(y)
+        with training.fabric.no_backward_sync(training.wrapped, enabled=number < len(parts)):
+            found.append(
+                {name: share * value for name, value in descend(training, *part, share=share).items()}
+            )
+    figures = figures | {name: sum(part[name] for part in found) for name in found[0]}
     before = [weight.detach().clone() for weight in training.f.parameters()] if settings.clip_update else []
     training.optimizer.step()
     if settings.clip_update:
         _clip_update(training, before, settings.clip_update)
-    figures = {name: sum(each[name] for each in found) / len(found) for name in found[0]}
-    figures |= training.method.constrain(training.f, training.optimizer.param_groups[0]["lr"])
+    figures |= method.constrain(training.f, training.optimizer.param_groups[0]["lr"])
     _share_statistics(training.f, training.fabric)
     return figures
 
 
-def descend(training: Training, y: Tensor, x: Tensor, delta: Tensor | None, *, share: float) -> Figures:
+def descend(
+    training: Training, y: Tensor, x: Tensor, delta: Tensor | None = None, *, share: float
+) -> Figures:
     """The min over θ: the gradient of ‖f(y) − x‖² + λ₁ ‖f(y + δ) − x‖², both in one batch."""
     measured = y if delta is None else torch.cat([y, y + delta])
     errors = squared_errors(training.wrapped(measured), x if delta is None else torch.cat([x, x]))
@@ -259,28 +277,38 @@ def _log(training: Training, experiment: Experiment, out: Path) -> Iterator[Any]
     history = History(
         out / "history.csv", keep_until=training.step, further=training.method.figures, enabled=enabled
     )
-    watching = watchers(experiment.recipe, out, training.step) if enabled else []
+    watching = Watching(experiment.recipe, out, training.step) if enabled else None
 
     def log(figures: Figures) -> None:
         figures = figures | {"lr": training.optimizer.param_groups[0]["lr"], "seconds": training.seconds}
         history.add(step=training.step, **figures)
-        for watcher in watching:
-            watcher.add(training.step, figures)
+        if watching:
+            watching.add(training.step, figures)
 
     try:
         yield log
     finally:
-        for watcher in watching:
-            watcher.close()
+        if watching:
+            watching.close()
 
 
-def _require_finite(figures: Figures, y: Tensor) -> None:
+def _require_finite(figures: Figures, y: Tensor, kept: dict[str, Any]) -> None:
+    """Of the figures, and of all that goes into a checkpoint: between two validations nothing looks at G."""
     bad = [name for name, value in figures.items() if not math.isfinite(value)]
+    bad += [name for name, content in kept.items() if not _finite(content)]
     if not bad:
         return
     if not y.isfinite().all():
         raise UserError("a measurement is not a finite number; leave that slice out, or ingest it again")
-    raise UserError(f"{', '.join(bad)} is not a finite number; lower train.lr, or take train.precision=fp32")
+    rate = "threat.lr" if bad == ["adversary"] else "train.lr"
+    raise UserError(f"{', '.join(bad)} is not a finite number; lower {rate}, or take train.precision=fp32")
+
+
+def _finite(content: object) -> bool:
+    """Of the tensors alone: the best score is infinite until there is one."""
+    if isinstance(content, dict | list | tuple):
+        return all(map(_finite, content.values() if isinstance(content, dict) else content))
+    return not isinstance(content, Tensor) or bool(content.isfinite().all())
 
 
 @contextmanager
@@ -292,9 +320,7 @@ def _plain_words(step: int, slices: list[int]) -> Iterator[None]:
     except UserError as error:
         raise UserError(f"{where}{error}{kept}") from None
     except (RuntimeError, MemoryError) as error:
-        # The first is CUDA's, the second numpy's; torch's own for the CPU is known by its words alone.
-        known = isinstance(error, torch.OutOfMemoryError | MemoryError)
-        if not (known or "can't allocate memory" in str(error)):
+        if not ran_out_of_memory(error):
             raise
         raise UserError(
             f"{where}out of memory; raise train.accumulate, or lower train.batch_size, network.base_channels or "

@@ -1,12 +1,15 @@
 """The figures of a run, sent to where people watch: TensorBoard, and W&B or MLflow where they are installed."""
 
 import dataclasses
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Protocol
 
 from ctrobust.core.errors import UserError
+from ctrobust.core.progress import say
 from ctrobust.recipes.schema import Recipe
 
 
@@ -17,18 +20,31 @@ class Watcher(Protocol):
 
 
 class _TensorBoard:
-    def __init__(self, recipe: Recipe, out: Path, step: int) -> None:
-        from tensorboardX import SummaryWriter
+    """Written in this thread: a SummaryWriter's own ends on a full disk, and its queue then holds up the training."""
 
+    def __init__(self, recipe: Recipe, out: Path, step: int) -> None:
+        from tensorboardX.event_file_writer import EventsWriter
+        from tensorboardX.proto.event_pb2 import Event, SessionLog
+
+        (out / "tensorboard").mkdir(parents=True, exist_ok=True)
+        self._writer = EventsWriter(str(out / "tensorboard" / "events"))
         # A run that goes on takes back what it had written after its checkpoint, or before it had one.
-        self._writer = SummaryWriter(str(out / "tensorboard"), purge_step=step + 1)
+        self._write(Event(step=step + 1, session_log=SessionLog(status=SessionLog.START)))
 
     def add(self, step: int, figures: dict[str, float]) -> None:
-        for name, value in figures.items():
-            self._writer.add_scalar(name, value, step)
+        from tensorboardX.proto.event_pb2 import Event
+        from tensorboardX.proto.summary_pb2 import Summary
+
+        values = [Summary.Value(tag=name, simple_value=value) for name, value in figures.items()]
+        self._write(Event(step=step, summary=Summary(value=values)))
 
     def close(self) -> None:
         self._writer.close()
+
+    def _write(self, event: Any) -> None:
+        event.wall_time = time.time()
+        self._writer.write_event(event)
+        self._writer.flush()
 
 
 class _WeightsAndBiases:
@@ -93,9 +109,36 @@ def require_watchers(names: tuple[str, ...]) -> None:
             raise UserError(f"train.log_to {name}: not installed; `pip install {package}`, or leave it out")
 
 
-def watchers(recipe: Recipe, out: Path, step: int) -> list[Watcher]:
-    """Those of `recipe.train.log_to`, for a run that begins, or goes on, at `step`."""
-    return [_WATCHERS[name][1](recipe, out, step) for name in recipe.train.log_to]
+class Watching:
+    """Those of `recipe.train.log_to`, for a run that begins, or goes on, at `step`.
+
+    One that fails is told of once and left out from then on: it ends no training and hides no other error.
+    """
+
+    def __init__(self, recipe: Recipe, out: Path, step: int) -> None:
+        self._watchers: dict[str, Watcher] = {}
+        for name in recipe.train.log_to:
+            with self._spared(name):
+                self._watchers[name] = _WATCHERS[name][1](recipe, out, step)
+
+    def add(self, step: int, figures: dict[str, float]) -> None:
+        for name, watcher in tuple(self._watchers.items()):
+            with self._spared(name):
+                watcher.add(step, figures)
+
+    def close(self) -> None:
+        for name, watcher in tuple(self._watchers.items()):
+            with self._spared(name):
+                watcher.close()
+
+    @contextmanager
+    def _spared(self, name: str) -> Iterator[None]:
+        try:
+            yield
+        except Exception as error:  # whatever a service far away may raise
+            self._watchers.pop(name, None)
+            why = " ".join(f"{type(error).__name__}: {error}".split())
+            say(f"train.log_to {name}: {why}; training goes on without it")
 
 
 def _identity(out: Path) -> str:

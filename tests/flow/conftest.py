@@ -6,6 +6,7 @@ import struct
 import subprocess
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -38,14 +39,14 @@ def digits(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture
-def command(tmp_path: Path) -> Callable[..., subprocess.Popen[str]]:
-    """Start `ctrobust …` as its users do: a process of its own, in an empty folder, with one thread."""
+@pytest.fixture(scope="session")
+def launch() -> Callable[..., subprocess.Popen[str]]:
+    """Start `ctrobust …` as its users do: a process of its own, in that folder, with one thread."""
 
-    def start(*arguments: str | Path, before: tuple[str, ...] = ()) -> subprocess.Popen[str]:
+    def start(*arguments: str | Path, folder: Path, before: tuple[str, ...] = ()) -> subprocess.Popen[str]:
         return subprocess.Popen(
             [sys.executable, *before, "-m", "ctrobust.cli", *map(str, arguments)],
-            cwd=tmp_path,
+            cwd=folder,
             env=os.environ | {"OMP_NUM_THREADS": "1"},
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -53,3 +54,11 @@ def command(tmp_path: Path) -> Callable[..., subprocess.Popen[str]]:
         )
 
     return start
+
+
+@pytest.fixture
+def command(
+    launch: Callable[..., subprocess.Popen[str]], tmp_path: Path
+) -> Callable[..., subprocess.Popen[str]]:
+    """The same in an empty folder."""
+    return partial(launch, folder=tmp_path)

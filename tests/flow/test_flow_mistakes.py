@@ -1,10 +1,14 @@
 """The mistakes one makes first: one line each, exit 2, and nothing already there is lost."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import h5py
+import numpy as np
 import pytest
+import torch
 
+from ctrobust import study
 from ctrobust.cli.main import main
 
 FILES = {"notes.txt": "not mine", "results/old.txt": "precious"}
@@ -97,3 +101,33 @@ def test_one_line_exit_2_and_nothing_lost(
     assert "Traceback" not in said[0]
     after = {path.relative_to(desk): path.read_bytes() for path in desk.rglob("*") if path.is_file()}
     assert after == before
+
+
+def cuda_is_full() -> None:
+    raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB.\nGPU 0 has …")
+
+
+@pytest.mark.parametrize(
+    "happen",
+    [cuda_is_full, lambda: torch.empty(10**15), lambda: np.empty(10**15)],
+    ids=["CUDA", "CPU", "numpy"],
+)
+@pytest.mark.parametrize("where", ["open_experiment", "train_run", "_evaluate", "write_report"])
+def test_out_of_memory_outside_a_step_is_one_line(
+    where: str, happen: Callable[[], object], desk: Path, monkeypatch: pytest.MonkeyPatch, capsys
+) -> None:
+    for stage in ("train_run", "_evaluate", "write_report"):
+        monkeypatch.setattr(study, stage, lambda *_: None)
+    monkeypatch.setattr(study, where, lambda *_, **__: happen())
+    assert main(["train", "tiny", "--data", "store.h5"]) == 2
+    said = "ctrobust train: out of memory; lower evaluate.batch_size, train.batch_size, network.base_channels"
+    assert capsys.readouterr().err.startswith(said)
+
+
+def test_an_error_of_ours_is_not_dressed_up(desk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def wrong(*_: object, **__: object) -> None:
+        raise RuntimeError("shapes do not fit")
+
+    monkeypatch.setattr(study, "open_experiment", wrong)
+    with pytest.raises(RuntimeError, match="shapes do not fit"):
+        main(["train", "tiny", "--data", "store.h5"])

@@ -33,6 +33,7 @@ def test_two_processes_judge_as_one(store: Path, command: Start, tmp_path: Path)
     assert trained.returncode == 0, err
     assert out.count("report.html") == 1
     assert "attack minmax: 2/2" in err
+    assert err.count("batch norm: on CPUs") == 1
     run, again = tmp_path / "run", tmp_path / "again.json"
     assert main(["evaluate", str(run), "--out", str(again)]) == 0
     held_to(again, run / "result.json")

@@ -3,11 +3,12 @@
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,8 @@ from ctrobust.cli.main import main
 from ctrobust.networks.checkpoint import load_checkpoint
 
 Start = Callable[..., subprocess.Popen[str]]
+Victim = Callable[[subprocess.Popen[str]], bool]
+"""Kills of a job what it stands for; whether that met it alive."""
 
 STEPS = ["train.steps=24", "train.checkpoint_every=3", "evaluate.steps=1"]
 VARIANTS = [
@@ -91,16 +94,37 @@ def recipe(request: pytest.FixtureRequest, store: Path) -> tuple[str, ...]:
     return "train", "tiny", "--data", str(store), *STEPS, *request.param
 
 
-@pytest.fixture(scope="module")
-def undisturbed(recipe: tuple[str, ...], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    out = tmp_path_factory.mktemp("undisturbed") / "run"
+def go_on(recipe: tuple[str, ...], run: Path) -> None:
+    """As its users do, but in this process, which has read its libraries already."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        assert main([*recipe, "--out", str(out)]) == 0
+        assert main([*recipe, "--out", str(run), "--resume"]) == 0
     finally:
         torch.set_num_threads(threads)
-    return out
+
+
+def timed(
+    start: Start, recipe: tuple[str, ...], run: Path, before: tuple[str, ...] = ()
+) -> tuple[Path, float]:
+    """The run that nobody disturbed, and the seconds from its folder to its end."""
+    job = start(*recipe, "--out", "run", before=before, folder=run.parent)
+    assert until(job, run.exists)
+    began = time.monotonic()
+    finish(job)
+    return run, time.monotonic() - began
+
+
+@pytest.fixture(scope="module")
+def timed_undisturbed(
+    launch: Start, recipe: tuple[str, ...], tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Path, float]:
+    return timed(launch, recipe, tmp_path_factory.mktemp("undisturbed") / "run")
+
+
+@pytest.fixture(scope="module")
+def undisturbed(timed_undisturbed: tuple[Path, float]) -> Path:
+    return timed_undisturbed[0]
 
 
 def held_to(undisturbed: Path, run: Path) -> None:
@@ -118,7 +142,7 @@ def test_a_run_killed_and_stopped_in_turn_resumes_to_the_same_weights(
     undisturbed: Path, recipe: tuple[str, ...], command: Start, tmp_path: Path
 ) -> None:
     """By kill -9, by Ctrl-C, by SIGTERM: the last two are told how to go on, and lose no step."""
-    run, threads = tmp_path / "run", torch.get_num_threads()
+    run = tmp_path / "run"
     whole = (*recipe, "--out", str(run))
     for number, step, status in (
         (signal.SIGKILL, 3, -signal.SIGKILL),
@@ -136,64 +160,103 @@ def test_a_run_killed_and_stopped_in_turn_resumes_to_the_same_weights(
                 f"stopped; to go on from the last checkpoint, repeat the command with --out {run} --resume"
                 in err
             )
-    torch.set_num_threads(1)
-    try:
-        assert main([*whole, "--resume"]) == 0
-    finally:
-        torch.set_num_threads(threads)
+    go_on(recipe, run)
     held_to(undisturbed, run)
 
 
-@pytest.mark.soak
-@pytest.mark.parametrize("case", range(10))
+def killed(start: Callable[[], subprocess.Popen[str]], run: Path, moment: float, victim: Victim) -> None:
+    """Until a kill has met a job that was at work: one that was quicker than its kill is tried again, half as late."""
+    while True:
+        job = start()
+        if until(job, after(run, moment)):
+            died = victim(job)
+            job.communicate(timeout=120)
+            if died:
+                return
+        job.communicate(timeout=120)
+        shutil.rmtree(run)
+        moment /= 2
+
+
+def itself(job: subprocess.Popen[str]) -> bool:
+    job.kill()
+    return job.wait() == -signal.SIGKILL
+
+
+@pytest.mark.parametrize("case", [0, *(pytest.param(case, marks=pytest.mark.soak) for case in range(1, 10))])
 def test_a_run_killed_at_any_moment_resumes_to_the_same_weights(
-    undisturbed: Path, recipe: tuple[str, ...], command: Start, tmp_path: Path, case: int
+    timed_undisturbed: tuple[Path, float],
+    recipe: tuple[str, ...],
+    command: Start,
+    tmp_path: Path,
+    case: int,
 ) -> None:
     """From before the first checkpoint to the evaluation and the report."""
-    run = tmp_path / "run"
-    job = command(*recipe, "--out", run)
-    until(job, after(run, random.Random(case).uniform(0, 5)))
-    job.kill()
-    job.communicate()
-    finish(command(*recipe, "--out", run, "--resume"))
+    (undisturbed, seconds), run = timed_undisturbed, tmp_path / "run"
+    killed(
+        lambda: command(*recipe, "--out", run), run, random.Random(case).uniform(0, seconds), victim=itself
+    )
+    go_on(recipe, run)
     held_to(undisturbed, run)
 
 
 @pytest.fixture(scope="module")
-def two_undisturbed(recipe: tuple[str, ...], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("two")
-    job = subprocess.run(
-        [sys.executable, *TORCHRUN, "-m", "ctrobust.cli", *recipe, "--out", "run"],
-        cwd=folder,
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
-    assert job.returncode == 0, job.stderr
-    return folder / "run"
+def two_undisturbed(
+    launch: Start, recipe: tuple[str, ...], tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Path, float]:
+    return timed(launch, recipe, tmp_path_factory.mktemp("two") / "run", before=TORCHRUN)
+
+
+def one_of_two(draw: random.Random) -> Victim:
+    """A worker, whom the launcher takes the other one after."""
+
+    def victim(job: subprocess.Popen[str]) -> bool:
+        workers = processes_of(job.pid)
+        if len(workers) < 2:
+            return False
+        os.kill(draw.choice(workers), signal.SIGKILL)
+        return job.wait() != 0
+
+    return victim
+
+
+def the_launcher(draw: random.Random) -> Victim:
+    """And the two a little later, who meanwhile go on by themselves."""
+
+    def victim(job: subprocess.Popen[str]) -> bool:
+        workers = processes_of(job.pid)
+        died = itself(job)
+        time.sleep(draw.uniform(0, 0.5))
+        for worker in workers:
+            with suppress(ProcessLookupError):
+                os.kill(worker, signal.SIGKILL)
+        return died
+
+    return victim
 
 
 @pytest.mark.soak
 @pytest.mark.parametrize("case", range(10))
 def test_of_two_processes_one_is_killed_at_any_moment(
-    two_undisturbed: Path, recipe: tuple[str, ...], command: Start, tmp_path: Path, case: int
+    two_undisturbed: tuple[Path, float], recipe: tuple[str, ...], command: Start, tmp_path: Path, case: int
 ) -> None:
-    """The launcher ends the other; both resume."""
-    run, draw = tmp_path / "run", random.Random(case)
-    job = command(*recipe, "--out", run, before=TORCHRUN)
-    if until(job, after(run, draw.uniform(0, 8))):
-        for process in draw.sample(processes_of(job.pid), 1):
-            os.kill(process, signal.SIGKILL)
-    job.communicate(timeout=120)
+    """Or the launcher of both, in turn; both resume."""
+    (undisturbed, seconds), run, draw = two_undisturbed, tmp_path / "run", random.Random(case)
+    moment = draw.uniform(0, seconds)
+    victim = (one_of_two, the_launcher)[case % 2](draw)
+    killed(lambda: command(*recipe, "--out", run, before=TORCHRUN), run, moment, victim=victim)
     finish(command(*recipe, "--out", run, "--resume", before=TORCHRUN))
-    held_to(two_undisturbed, run)
+    held_to(undisturbed, run)
 
 
 @pytest.mark.soak
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_two_processes_stop_together(
-    two_undisturbed: Path, recipe: tuple[str, ...], command: Start, tmp_path: Path, number: signal.Signals
+    two_undisturbed: tuple[Path, float],
+    recipe: tuple[str, ...],
+    command: Start,
+    tmp_path: Path,
+    number: signal.Signals,
 ) -> None:
     """Though the signal reaches each at a moment of its own."""
     run = tmp_path / "run"
@@ -204,7 +267,7 @@ def test_two_processes_stop_together(
     assert job.returncode != 0
     assert 6 <= load_checkpoint(run / "checkpoints" / "last")["step"] < 24, err
     finish(command(*recipe, "--out", run, "--resume", before=TORCHRUN))
-    held_to(two_undisturbed, run)
+    held_to(two_undisturbed[0], run)
 
 
 def processes_of(launcher: int) -> list[int]:

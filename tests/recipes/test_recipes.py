@@ -1,5 +1,10 @@
 """Recipes: every shipped one loads, comes back as it was, and each mistake is one line that names the key."""
 
+import re
+from importlib import resources
+from itertools import takewhile
+from pathlib import Path
+
 import pytest
 import yaml
 
@@ -8,6 +13,8 @@ from ctrobust.core.errors import UserError
 from ctrobust.recipes import load_recipe, read_recipe, shipped_recipes, write_recipe
 from ctrobust.recipes.loading import differing_keys
 from ctrobust.recipes.schema import METHOD_NAMES
+
+REPOSITORY = Path(__file__).resolve().parents[2]
 
 
 @pytest.mark.parametrize("name", shipped_recipes())
@@ -23,10 +30,29 @@ def test_every_shipped_recipe_prints_whole_and_reads_back(name: str, tmp_path, c
 
 
 def test_the_names_of_the_contract_are_there() -> None:
-    assert {"demo", "tiny", "fbpconvnet-2017", "ct-143", *METHOD_NAMES} <= set(shipped_recipes())
+    assert {"demo", "tiny", "fbpconvnet-2017", "ct-143", "ct-256", *METHOD_NAMES} <= set(shipped_recipes())
     for name in METHOD_NAMES:
         assert load_recipe(name).method == name
     assert load_recipe("demo").method == ("erm", "minmax")
+
+
+@pytest.mark.parametrize("name", shipped_recipes())
+def test_every_recipe_is_headed_by_its_command_and_the_pages_of_its_figures(name: str) -> None:
+    lines = resources.files("ctrobust.recipes").joinpath(f"{name}.yaml").read_text().splitlines()
+    header = list(takewhile(lambda line: line.startswith("#"), lines))
+    assert any(line.startswith(f"# ctrobust-train {name}") for line in header)
+    pages = re.findall(r"docs/[\w/-]+\.md", "\n".join(header))
+    assert pages or name in ("demo", "tiny", "fbpconvnet-2017")
+    assert all((REPOSITORY / page).exists() for page in pages)
+
+
+def test_a_method_s_own_recipe_has_the_values_that_were_found_best() -> None:
+    """By docs/results/what-g-finds.md; the schema's defaults, which other recipes rest on, stay."""
+    assert load_recipe("jitter").threat.eps == 0.08
+    assert load_recipe("universal").threat.universal_step == 1
+    assert load_recipe("weight_decay").regularize.weight_decay == 10
+    assert load_recipe("parseval").regularize.parseval_beta == 0.02
+    assert load_recipe("ct-128", ["method=jitter"]).threat.eps == 0.02
 
 
 def test_an_override_reaches_its_key() -> None:

@@ -1,6 +1,7 @@
-"""`torchrun … several.py STORE OUT`: what any number of processes train alike, a run each below OUT."""
+"""`torchrun … several.py STORE OUT [NAME …]`: what any number of processes train alike, a run each below OUT."""
 
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 from lightning_fabric import Fabric
@@ -23,15 +24,15 @@ GROUPS = [
 SEVERAL = {
     **{name: [*overrides, *GROUPS] for name, overrides in VARIANTS.items() if name != "parseval"},
     "frozen batch norm": ["method=minmax", "train.freeze_norm=0", *GROUPS[1:]],
-    "in parts": ["method=jitter", "train.accumulate=2", *GROUPS],
+    "in parts": ["method=minmax", "train.accumulate=2", *GROUPS],
 }
 
 
-def train_several(fabric: Fabric, store: Path, out: Path) -> None:
+def train_several(fabric: Fabric, store: Path, out: Path, names: Iterable[str] = SEVERAL) -> None:
     batch = f"train.batch_size={TOGETHER // fabric.world_size}"
-    for name, overrides in SEVERAL.items():
-        train_run(open_small(store, *COMMON, *overrides, batch), fabric, out / name)
+    for name in names:
+        train_run(open_small(store, *COMMON, *SEVERAL[name], batch), fabric, out / name)
 
 
 if __name__ == "__main__":
-    train_several(make_fabric("fp32"), Path(sys.argv[1]), Path(sys.argv[2]))
+    train_several(make_fabric("fp32"), Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3:] or SEVERAL)

@@ -2,6 +2,7 @@
 
 import csv
 import os
+import socket
 import subprocess
 import sys
 from collections.abc import Callable
@@ -12,6 +13,7 @@ import pytest
 import torch
 from lightning_fabric import Fabric
 from several import SEVERAL, train_several
+from variants import equal, flat
 
 from ctrobust.experiment import Experiment
 from ctrobust.networks.checkpoint import load_checkpoint
@@ -20,23 +22,44 @@ from ctrobust.reconstruct.load import build_network
 from ctrobust.train.methods.jitter import Jitter
 from ctrobust.train.validation import validate
 
+SCRIPT = Path(__file__).with_name("several.py")
+
 
 @pytest.fixture(scope="module")
 def runs(slices: Path, fabric: Fabric, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """All runs by one process, and by two."""
     out = tmp_path_factory.mktemp("several")
-    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    script = Path(__file__).with_name("several.py")
+    launch("torchrun", "--standalone", "--nproc-per-node", "2", SCRIPT, slices, out / "two")
+    train_several(fabric, slices, out / "one")
+    return out / "one", out / "two"
+
+
+def launch(program: str, *arguments: str | Path) -> None:
     job = subprocess.run(
-        [*launch, str(script), str(slices), str(out / "two")],
+        [Path(sys.executable).with_name(program), *arguments],
         env=os.environ | {"OMP_NUM_THREADS": "1"},
         capture_output=True,
         text=True,
         timeout=300,
     )
     assert job.returncode == 0, job.stderr
-    train_several(fabric, slices, out / "one")
-    return out / "one", out / "two"
+
+
+def test_fabric_run_starts_them_as_well(slices: Path, runs: tuple[Path, Path], tmp_path: Path) -> None:
+    """It has made the process group by the time it is asked for one, and torchrun's environment beside its own."""
+    two = "run", "--accelerator", "cpu", "--devices", "2", "--main-port", str(free_port())
+    launch("fabric", *two, SCRIPT, slices, tmp_path, "frozen batch norm")
+    expected, found = (
+        load_checkpoint(run / "frozen batch norm" / "checkpoints" / "last") for run in (runs[1], tmp_path)
+    )
+    assert equal(found["network"], expected["network"])
+    assert found["step"] == expected["step"]
+
+
+def free_port() -> int:
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        return int(listening.getsockname()[1])
 
 
 @pytest.mark.parametrize("name", SEVERAL)
@@ -94,13 +117,3 @@ TOLERANCES |= dict.fromkeys(("val_adversarial", "found_1", "found_5", "found_20"
 def history(run: Path) -> list[dict[str, str]]:
     with (run / "history.csv").open() as stream:
         return list(csv.DictReader(stream))
-
-
-def flat(content: object) -> torch.Tensor:
-    """All numbers of a state, one after the other."""
-    if isinstance(content, dict | list | tuple):
-        values = content.values() if isinstance(content, dict) else content
-        return torch.cat([torch.empty(0, dtype=torch.float64), *map(flat, values)])
-    if isinstance(content, torch.Tensor | float | int):
-        return torch.as_tensor(content, dtype=torch.float64).flatten()
-    return torch.empty(0, dtype=torch.float64)

@@ -257,6 +257,43 @@ def test_a_rate_that_is_too_high_is_told(
     assert (tmp_path / "checkpoints" / "last").read_bytes() == kept
 
 
+@pytest.mark.parametrize("part", ["network", "optimizer", "adversary"])
+def test_what_is_not_finite_is_not_kept_between_two_validations(
+    part: str, opened: Open, fit: Fit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ctrl-C at step 4, when no figure has yet met it."""
+    experiment, real = opened("method=minmax"), loop.take_step
+
+    def take_step(training: Any, *batch: Any) -> Any:
+        figures = real(training, *batch)
+        if training.step + 1 == 4:
+            [kept for kept in tensors(training.state()[part]) if kept.is_floating_point()][-1].fill_(
+                torch.nan
+            )
+            kill(signal.SIGINT)()
+        return figures
+
+    monkeypatch.setattr(loop, "take_step", take_step)
+    with pytest.raises(UserError) as error:
+        fit(experiment, tmp_path)
+    rate = "threat.lr" if part == "adversary" else "train.lr"
+    one_line(
+        error,
+        "step 4 (slices [",
+        f"{part} is not a finite number; lower {rate}",
+        "the last checkpoint is from",
+    )
+    assert state(tmp_path)["step"] == 3
+
+
+def tensors(content: Any) -> Iterator[torch.Tensor]:
+    if isinstance(content, torch.Tensor):
+        yield content
+    elif isinstance(content, dict | list):
+        for value in content.values() if isinstance(content, dict) else content:
+            yield from tensors(value)
+
+
 def cuda_is_full() -> None:
     raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB.\nGPU 0 has …")
 
@@ -303,7 +340,10 @@ class Opens:
         return open, (str(self.path), "w")
 
 
-@pytest.mark.parametrize("kind", ["pickled code", "a stranger's weights", "half of one", "text"])
+@pytest.mark.parametrize(
+    "kind",
+    ["pickled code", "a stranger's weights", "half of one", "text", "of no schema", "of a schema in words"],
+)
 def test_a_checkpoint_that_is_not_ours_is_refused(kind: str, opened: Open, fit: Fit, tmp_path: Path) -> None:
     experiment, last = opened("method=erm"), tmp_path / "checkpoints" / "last"
     fit(experiment, tmp_path)
@@ -313,12 +353,56 @@ def test_a_checkpoint_that_is_not_ours_is_refused(kind: str, opened: Open, fit: 
         torch.save({"network": {}}, last)
     elif kind == "half of one":
         last.write_bytes(last.read_bytes()[:3000])
-    else:
+    elif kind == "text":
         last.write_text("not a checkpoint")
+    else:
+        content = load_checkpoint(last)
+        schema = {} if kind == "of no schema" else {"schema": "first"}
+        torch.save({key: value for key, value in content.items() if key != "schema"} | schema, last)
     with pytest.raises(UserError, match="not a checkpoint of ctrobust, or damaged") as error:
         fit(experiment, tmp_path)
     one_line(error, str(last))
     assert not (tmp_path / "owned").exists()
+
+
+def without(*path: str) -> Callable[[dict[str, Any]], None]:
+    def spoil(content: dict[str, Any]) -> None:
+        for key in path[:-1]:
+            content = content[key]
+        del content[path[-1]]
+
+    return spoil
+
+
+@pytest.mark.parametrize(
+    ("other", "spoil", "said"),
+    [
+        (["threat.base_channels=8"], None, ("its adversary", "size mismatch for")),
+        (["network.base_channels=8"], None, ("its network", "size mismatch for")),
+        (["method=parseval"], None, ("its adversary", "'perturber' is missing")),
+        (
+            [],
+            lambda content: content["optimizer"]["param_groups"][0]["params"].pop(),
+            ("its optimizer", "size"),
+        ),
+        ([], without("adversary", "lambda_2"), ("its adversary", "'lambda_2' is missing")),
+        ([], without("seconds"), ("its step", "'seconds' is missing")),
+    ],
+    ids=["another G", "another f", "another method", "another optimiser", "an older G", "cut"],
+)
+def test_one_of_other_shapes_says_which(
+    other: list[str], spoil: Any, said: tuple[str, ...], opened: Open, fit: Fit, tmp_path: Path
+) -> None:
+    """As an older version's may be, whose recipe reads the same."""
+    last = tmp_path / "checkpoints" / "last"
+    fit(opened("method=minmax", *other), tmp_path)
+    content = load_checkpoint(last)
+    if spoil:
+        spoil(content)
+    save_checkpoint(last, content)
+    with pytest.raises(UserError) as error:
+        fit(opened("method=minmax"), tmp_path)
+    one_line(error, str(last), *said, "start anew with another --out")
 
 
 def test_a_newer_one_is_refused_by_its_number(opened: Open, fit: Fit, tmp_path: Path) -> None:
@@ -398,22 +482,32 @@ def test_epochs_settle_the_steps(opened: Open, unjudged: None, tmp_path: Path) -
 
 
 @pytest.fixture
-def small_files() -> Iterator[Callable[[], None]]:
-    """From when it is called no file grows beyond 30 kB, as on a disk that is full."""
+def small_files() -> Iterator[Callable[[int], None]]:
+    """From when it is called no file grows beyond so many bytes, as on a disk that is full."""
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    yield lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (30_000, before[1]))
+    yield lambda size: resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
     resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
+@pytest.mark.parametrize(("watched", "size"), [("[]", 30_000), ("[tensorboard]", 900)])
 def test_a_full_disk_leaves_the_earlier_checkpoint(
-    small_files: Callable[[], None], opened: Open, fit: Fit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    watched: str,
+    size: int,
+    small_files: Callable[[int], None],
+    opened: Open,
+    fit: Fit,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys,
 ) -> None:
-    experiment, folder = opened("method=minmax"), tmp_path / "run" / "checkpoints"
+    """Also where TensorBoard's file is too large before the checkpoint's is: it neither waits nor hides that."""
+    experiment, folder = opened("method=minmax", f"train.log_to={watched}"), tmp_path / "run" / "checkpoints"
     fit(experiment, tmp_path / "whole")
-    during(monkeypatch, 5, small_files)
+    during(monkeypatch, 5, lambda: small_files(size))
     with pytest.raises(UserError, match="is the disk full") as error:
         fit(experiment, tmp_path / "run")
     one_line(error, str(folder), "cannot be written")
+    assert capsys.readouterr().err.count("train.log_to tensorboard: OSError") == (watched != "[]")
     assert state(tmp_path / "run")["step"] == 3
     assert {path.name for path in folder.iterdir()} == {"last", "best"}
     resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))

@@ -165,6 +165,26 @@ def test_mlflow_goes_on_with_the_same_run(
     assert str(experiment.recipe.data.store) not in str(params)
 
 
+@pytest.mark.parametrize("where", ["init", "log", "finish"])
+def test_who_fails_is_told_of_once_and_left_out(
+    where: str, opened: Open, fabric: Fabric, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys
+) -> None:
+    """Nothing of the training changes, and those beside it are told all."""
+
+    def act(name: str, answer: Any = None) -> Any:
+        if name == where:
+            raise ConnectionError("no route\nto host")
+        return answer
+
+    run = SimpleNamespace(log=lambda *_, step: act("log"), finish=lambda: act("finish"))
+    installed(monkeypatch, "wandb", init=lambda **_: act("init", run))
+    train_run(opened("method=erm", "train.log_to=[wandb, tensorboard]"), fabric, tmp_path)
+    said = "train.log_to wandb: ConnectionError: no route to host; training goes on without it"
+    assert capsys.readouterr().err.count(said) == 1
+    assert set(history(tmp_path)) == set(range(1, 7))
+    agree(events(tmp_path), tmp_path)
+
+
 @pytest.mark.parametrize(("name", "package"), [("wandb", "wandb"), ("mlflow", "mlflow")])
 def test_what_is_not_installed_is_told_before_training(
     name: str, package: str, opened: Open, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

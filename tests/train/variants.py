@@ -1,4 +1,4 @@
-"""Every training method, and every way of G's, as overrides of a small recipe; whether two states are one."""
+"""Every training method, and every way of G's, as overrides of a small recipe; states, laid flat and compared."""
 
 from pathlib import Path
 from typing import Any
@@ -57,3 +57,13 @@ def equal(one: Any, other: Any) -> bool:
     if isinstance(one, list | tuple):
         return len(one) == len(other) and all(map(equal, one, other))
     return bool(one == other)
+
+
+def flat(content: object) -> Tensor:
+    """All numbers of a state, one after the other."""
+    if isinstance(content, dict | list | tuple):
+        values = content.values() if isinstance(content, dict) else content
+        return torch.cat([torch.empty(0, dtype=torch.float64), *map(flat, values)])
+    if isinstance(content, Tensor | float | int):
+        return torch.as_tensor(content, dtype=torch.float64).flatten()
+    return torch.empty(0, dtype=torch.float64)

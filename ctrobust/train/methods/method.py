@@ -5,12 +5,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, ClassVar
 
+import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from ctrobust.recipes.schema import Recipe
 from ctrobust.reconstruct import LearnedReconstructor
-from ctrobust.threat.ascent import evaluating
+from ctrobust.threat.ascent import error_and_gradient, evaluating
 from ctrobust.threat.budget import L2Ball
 
 Figures = dict[str, float]
@@ -37,9 +38,12 @@ class Method:
     def perturb(self, f: nn.Module, y: Tensor, x: Tensor, samples: Tensor) -> tuple[Tensor | None, Figures]:
         """The perturbations (B, 1, views, bins) that f meets at this step, or None.
 
-        y: (B, 1, views, bins); x: (B, 1, H, W); samples: (B,) positions in the training part.
+        y: (B, 1, views, bins); x: (B, 1, H, W); samples: (B,) positions in the training part. All of a batch, so
+        that a method learns from it once; its passes through f are made in `parts`.
         """
-        return self.propose(f, y, x, samples), {}
+        proposed = [self.propose(f, *part) for part in self.parts(y, x, samples)]
+        deltas = [delta for delta in proposed if delta is not None]
+        return torch.cat(deltas) if deltas else None, {}
 
     def propose(self, f: nn.Module, y: Tensor, x: Tensor, samples: Tensor) -> Tensor | None:
         """The same without learning from it: what the method as it stands finds for any y."""
@@ -54,6 +58,10 @@ class Method:
         return {}
 
     def load_state_dict(self, state: dict[str, Any]) -> None: ...
+
+    def parts(self, *whole: Tensor) -> Iterator[tuple[Tensor, ...]]:
+        """What belongs to a batch, in the `train.accumulate` parts that pass through f one after the other."""
+        return zip(*(each.chunk(self.recipe.train.accumulate) for each in whole), strict=True)
 
     def mixed(self, network: nn.Module, *inputs: Tensor | None) -> Tensor:
         """network(*inputs) in the run's precision."""
@@ -74,6 +82,14 @@ class Adversarial(Method):
         threat = self.recipe.threat
         share = min(1.0, (step + 1) / (threat.ramp * steps)) if threat.ramp else 1.0
         self.budget = L2Ball(threat.eps * share, threat.relative)
+
+    def gradient(self, f: nn.Module, y: Tensor, x: Tensor, delta: Tensor) -> Tensor:
+        """(B, 1, views, bins) of ‖f(yᵢ + δᵢ) − xᵢ‖² with respect to δᵢ, in the run's precision."""
+        found = [
+            error_and_gradient(lambda measured: self.mixed(f, measured), *part)[1]
+            for part in self.parts(y, x, delta)
+        ]
+        return torch.cat(found)
 
 
 @contextmanager

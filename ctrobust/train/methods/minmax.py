@@ -15,10 +15,9 @@ from ctrobust.core.seeds import derive_seed
 from ctrobust.recipes.schema import Recipe
 from ctrobust.reconstruct import LearnedReconstructor
 from ctrobust.reconstruct.load import build_perturber
-from ctrobust.threat.ascent import error_and_gradient
 from ctrobust.threat.generator import FIRST_LOOK
 from ctrobust.train.methods.method import Adversarial, Figures, held
-from ctrobust.train.objectives import hinges, squared_errors
+from ctrobust.train.objectives import hinges
 from ctrobust.train.schedule import half_cosine, set_learning_rate
 
 LAMBDA_2_GROWTH = 1.1
@@ -26,10 +25,11 @@ SHARE_OUTSIDE_ALLOWED = 0.05
 FURTHER = 3.0
 
 
-class _Met(NamedTuple):
-    """What f meets at this step, kept for the gradient that its own descent leaves."""
+class _Turn(NamedTuple):
+    """A δ of G's, what f met in its place, and of whom: what G needs once f's descent has left its gradient there."""
 
     delta: Tensor
+    met: Tensor
     y: Tensor
     samples: Tensor
 
@@ -78,13 +78,13 @@ class MinMax(Adversarial):
             seen = self._look(f, y, x, samples)
             if self._threat.turns == "together":
                 delta = self._perturbation(self._G, y, seen, samples)
-                if self._remembers:
-                    delta.retain_grad()
-                    self._met = _Met(delta, y, samples)
-                return delta, {}
+                self._turn = _Turn(delta, delta.detach().requires_grad_(), y, samples)
+                return self._turn.met, {}
             for _ in range(self._threat.steps_per_update):
-                delta, figures = self._ascend(f, y, x, samples, seen)
-        beyond = self._further(delta, y, -1)
+                delta = self._perturbation(self._G, y, seen, samples)
+                gradient = self._threat.weight / len(y) * self.gradient(f, y, x, delta)
+                figures = self._ascend(delta, gradient, y)
+        beyond = self._further(delta, gradient, y)
         if self._remembers:
             self._remember(beyond, samples)
         return beyond if self._threat.further else delta.detach(), figures
@@ -95,38 +95,28 @@ class MinMax(Adversarial):
 
     def constrain(self, f: LearnedReconstructor, lr: float) -> Figures:
         if self._threat.turns == "together":
-            if self._remembers:
-                delta, y, samples = self._met
-                self._remember(self._further(delta, y, 1), samples)
-            # f went down this gradient, G goes up.
-            for weight in self._raw.parameters():
-                if weight.grad is not None:
-                    weight.grad.neg_()
-            self._optimizer.step()
-            self._optimizer.zero_grad()
+            delta, met, y, samples = self._turn
+            if met.grad is not None:
+                self._ascend(delta, met.grad, y)
+                if self._remembers:
+                    self._remember(self._further(delta, met.grad, y), samples)
         return {}
 
-    def _ascend(
-        self, f: nn.Module, y: Tensor, x: Tensor, samples: Tensor, seen: Tensor | None
-    ) -> tuple[Tensor, Figures]:
-        """One step of G up the objective; the δ from which it went, with its gradient down."""
-        delta = self._perturbation(self._G, y, seen, samples)
-        delta.retain_grad()
-        gain = self._threat.weight * squared_errors(self.mixed(f, y + delta), x)
-        figures: Figures = {}
+    def _ascend(self, delta: Tensor, gradient: Tensor, y: Tensor) -> Figures:
+        """One step of G up the objective, whose `gradient` with respect to δ is f's part of it."""
+        gain, figures = (gradient * delta).sum(), Figures()
         if self._threat.ball == "hinge":
             hinge = hinges(delta, y, self.budget)
-            gain = gain - self._lambda_2 * hinge
+            gain = gain - self._lambda_2 * hinge.mean()
             figures = self._watch_ball((hinge > 0).double().mean())
         self._optimizer.zero_grad()
-        self.fabric.backward(-gain.mean())
+        self.fabric.backward(-gain)
         self._optimizer.step()
-        return delta, figures
+        return figures
 
-    def _further(self, delta: Tensor, y: Tensor, sign: int) -> Tensor:
-        """A step along sign·∇; where f's loss had no part of δ (λ₁ = 0) there is no gradient."""
-        climb = self.budget.rescale(sign * delta.grad, y) if delta.grad is not None else 0
-        return self.budget.rescale(delta.detach() + FURTHER * climb, y)
+    def _further(self, delta: Tensor, gradient: Tensor, y: Tensor) -> Tensor:
+        """A step along the gradient; where f's loss had no part of δ (λ₁ = 0) there is none."""
+        return self.budget.rescale(delta.detach() + FURTHER * self.budget.rescale(gradient, y), y)
 
     @property
     def _remembers(self) -> bool:
@@ -156,11 +146,11 @@ class MinMax(Adversarial):
             at = self.budget.rescale(self._last[samples.to(y.device) % len(self._last)], y)
             if self._threat.sees == "last":
                 return at
-        seen = self._ascent_direction(f, y, x, at)
+        seen = self.budget.rescale(self.gradient(f, y, x, at), y)
         for _ in range(self._threat.applications - 1):
             with torch.no_grad():
                 at = self._perturbation(self._raw, y, seen, samples)
-            seen = self.budget.rescale(at + self._ascent_direction(f, y, x, at), y)
+            seen = self.budget.rescale(at + self.budget.rescale(self.gradient(f, y, x, at), y), y)
         return seen
 
     def _remember(self, delta: Tensor, samples: Tensor) -> None:
@@ -170,9 +160,6 @@ class MinMax(Adversarial):
 
     def _everyone(self, values: Tensor) -> Tensor:
         return torch.as_tensor(self.fabric.all_gather(values)).reshape(-1, *values.shape[1:])
-
-    def _ascent_direction(self, f: nn.Module, y: Tensor, x: Tensor, at: Tensor) -> Tensor:
-        return self.budget.rescale(error_and_gradient(lambda y: self.mixed(f, y), y, x, at)[1], y)
 
     def state_dict(self) -> dict[str, Any]:
         return {

@@ -7,7 +7,6 @@ from torch import Tensor, nn
 
 from ctrobust.core.seeds import derive_seed
 from ctrobust.reconstruct import LearnedReconstructor
-from ctrobust.threat.ascent import error_and_gradient
 from ctrobust.threat.budget import per_sample
 from ctrobust.train.methods.method import Adversarial, Figures, held
 
@@ -35,9 +34,10 @@ class Universal(Adversarial):
 
     def _climb(self, f: nn.Module, y: Tensor, x: Tensor, samples: Tensor) -> None:
         delta = self.propose(f, y, x, samples)
-        gradient = error_and_gradient(lambda measured: self.mixed(f, measured), y, x, delta)[1]
         rise = torch.zeros_like(self._shared)
-        rise.index_add_(0, self._groups(samples), gradient * per_sample(self.budget.radius(y)).to(y))
+        rise.index_add_(
+            0, self._groups(samples), self.gradient(f, y, x, delta) * per_sample(self.budget.radius(y)).to(y)
+        )
         rise = torch.as_tensor(self.fabric.all_reduce(rise, reduce_op="sum"))
         self._shared = _unit(self._shared + self.recipe.threat.universal_step * _unit(rise))
 
