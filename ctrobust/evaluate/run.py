@@ -26,6 +26,7 @@ from ctrobust.evaluate.metrics import SSIM_WINDOW
 from ctrobust.evaluate.resuming import Kept, anew, forget, part_path
 from ctrobust.evaluate.selection import evenly, parts, spread_over_patients
 from ctrobust.evaluate.sharing import share_out
+from ctrobust.evaluate.strength import Check
 from ctrobust.evaluate.suite import opponents, oppose
 from ctrobust.experiment import Experiment
 from ctrobust.networks.checkpoint import weights_sha256
@@ -88,38 +89,19 @@ def evaluate_run(
         worst = share_out(again, f"attack {method} on its worst slices", fabric) if again else []
         rows = oppose(others, chosen, fabric, keep)
         few = experiment.pair(evenly(chosen, SLICES_CHECKED))
-        A = _operator(f, experiment)
-        checks = attack_checks(f, A, *few, shown, fabric, largest=attack.budget.eps, keep=keep)
-        examined = examine(
-            recipe.evaluate.examinations,
-            Case(
-                f,
-                A,
-                *few,
-                shown,
-                recipe.scan.photons or PHOTONS,
-                recipe.seed,
-                structures(recipe.evaluate.nodules),
-                rebuild,
-            ),
-            fabric,
-            keep,
-        )
         fewer = experiment.pair(evenly(chosen, SLICES_CHECKED_OF_CONTROLS))
-        control_checks = {
-            name: attack_checks(
-                arm,
-                experiment.projector,
-                *fewer,
-                shown,
-                fabric,
-                largest=attack.budget.eps,
-                name=name,
-                keep=keep,
-            )
-            for name, arm in trial.arms.items()
-            if name != "f"
-        }
+        A = _operator(f, experiment)
+        largest = attack.budget.eps
+
+        def checked(name: str) -> dict[str, Check]:
+            operator, (y, x) = (A, few) if name == "f" else (experiment.projector, fewer)
+            arm = trial.arms[name]
+            return attack_checks(arm, operator, y, x, shown, fabric, largest=largest, name=name, keep=keep)
+
+        checks = {name: checked(name) for name in trial.arms}
+        photons, nodules = recipe.scan.photons or PHOTONS, structures(recipe.evaluate.nodules)
+        case = Case(f, A, *few, shown, photons, recipe.seed, nodules, rebuild)
+        examined = examine(recipe.evaluate.examinations, case, fabric, keep)
         examples = draw(f, direct, experiment, [batch.shown for batch in found], eps, worst)
     owners = [experiment.store.patients[index] for index in chosen]
 
@@ -127,7 +109,7 @@ def evaluate_run(
         arm = arm if arm in trial.arms else "reference"
         whole = summary([batch.arms[arm] for batch in found], chosen, owners, in_hu=experiment.in_hu)
         whole |= {"curve": with_noise_shares(whole["curve"], attack.budget, few[0])}
-        own = checks | outdone(rows, whole["curve"]) if arm == "f" else control_checks[arm]
+        own = checks[arm] | (outdone(rows, whole["curve"]) if arm == "f" else {})
         return whole | {"attack": {"competent": competent(own), "checks": own}}
 
     learned = judged("f")
