@@ -1,5 +1,6 @@
 """Every command shown in the README and the docs, and every key, is one that is taken; those of the how-to run."""
 
+import dataclasses
 import importlib.util
 import re
 import shlex
@@ -230,6 +231,15 @@ def test_the_reference_says_all_that_the_code_knows() -> None:
     for verb in VERBS:
         options = [option for action in code.parser_of(verb)._actions for option in action.option_strings]
         assert all(option in told for option in options if option.startswith("--") and option != "--help")
+
+
+def test_the_reference_explains_every_key() -> None:
+    """`key`, in the docstring above the table, and not in the table alone."""
+    for section in filter(dataclasses.is_dataclass, vars(Recipe()).values()):
+        told = from_code().explained(type(section))
+        unexplained = [field.name for field in dataclasses.fields(section) if field.name not in told]
+        assert not unexplained, type(section).__name__
+    assert "`steps`: of f; `epochs`: passes" in from_code().explained(type(Recipe().train))
 
 
 def test_docstrings_survive_the_way_to_rest() -> None:
