@@ -45,7 +45,7 @@ SMALL = (
 
 HOW_TO = [
     f"docs/howto/{name}.md"
-    for name in ("ingest", "split", "train", "own", "report", "reconstruct", "sweep", "export")
+    for name in ("ingest", "split", "train", "pictures", "own", "report", "reconstruct", "sweep", "export")
 ]
 
 
@@ -206,6 +206,12 @@ def test_the_quick_ones_of_the_how_to(folder: Path) -> None:
 def test_all_in_order(pages: list[str], folder: Path) -> None:
     walk(pages)
     assert (folder / "runs/ct-128/report.html").exists()
+
+
+@pytest.mark.soak
+def test_pictures_alone(folder: Path) -> None:
+    walk(["docs/howto/pictures.md"])
+    assert (folder / "page-of-pictures/report.html").exists()
 
 
 @pytest.mark.soak
