@@ -44,7 +44,7 @@ def parser_of(verb: str, prog: str | None = None) -> ArgumentParser:
 
 
 def recipes() -> str:
-    """Every key with type and default, section by section; then every shipped recipe as it is."""
+    """Every key with meaning, type and default, section by section; then every shipped recipe as it is."""
     parts = ["## The keys", *_sections(), "## Those that are shipped"]
     for name in shipped_recipes():
         text = resources.files("ctrobust.recipes").joinpath(f"{name}.yaml").read_text()
@@ -103,8 +103,16 @@ def _sections() -> Iterator[str]:
     }
     yield _table("", Recipe, default, leave_out=set(sections))
     for name, value in sections.items():
-        yield f"### {name}\n\n{inspect.getdoc(type(value))}"
+        yield f"### {name}\n\n{explained(type(value))}"
         yield _table(f"{name}.", type(value), value, leave_out=set())
+
+
+def explained(section: type) -> str:
+    """The docstring of a part of the recipe, what it explains set as code: keys that stand before a colon."""
+    key = rf"\b(?:{'|'.join(field.name for field in dataclasses.fields(section))})\b"
+    listed = rf"{key}(?:,?(?: and)?\s{key})*(?=:)"
+    told = inspect.getdoc(section) or ""
+    return re.sub(listed, lambda found: re.sub(key, lambda one: f"`{one[0]}`", found[0]), told)
 
 
 def _table(prefix: str, kind: type, values: Any, leave_out: set[str]) -> str:

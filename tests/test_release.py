@@ -25,8 +25,22 @@ def test_the_version_stands_once() -> None:
 
 
 def test_types_are_shipped() -> None:
-    assert "py.typed" in settings()["options.package_data"]["ctrobust"]
-    assert (REPOSITORY / "ctrobust/py.typed").exists()
+    for package, folder in (("ctrobust", "ctrobust"), ("ctrobust_datasets", "datasets")):
+        assert "py.typed" in settings()["options.package_data"][package]
+        assert (REPOSITORY / folder / "py.typed").exists()
+
+
+def test_what_is_released_has_its_date() -> None:
+    """Beside the version the same date in CHANGELOG and in CITATION.cff, or none yet in either."""
+    citation = yaml.safe_load((REPOSITORY / "CITATION.cff").read_text())
+    newest = re.search(r"^## (\S+) \((.+)\)$", (REPOSITORY / "CHANGELOG.md").read_text(), re.MULTILINE)
+    assert newest
+    assert newest[1] == citation["version"]
+    assert newest[2] == str(citation.get("date-released", "unreleased"))
+
+
+def test_the_site_is_built_with_every_change() -> None:
+    assert "make docs" in (REPOSITORY / ".ci/run").read_text().splitlines()
 
 
 def test_the_image_is_given_all_it_is_made_of() -> None:

@@ -33,7 +33,8 @@ class DataRecipe:
 
     pictures: null for a store of CT slices; else how `store`, then a folder, is laid out (`ctrobust.pictures`), and the
     published parts are the split. resample: of slices of another pixel size than the run's. crop: pieces of `size`
-    pixels at the slices' own pixel size, at a seeded place in training, the middle elsewhere.
+    pixels at the slices' own pixel size, at a seeded place in training, the middle elsewhere. eval_fraction and
+    val_fraction: of the patients, and of those that are left for training, where no split is given.
     """
 
     store: str | None = None
@@ -59,9 +60,11 @@ DENSE = ("gaussian", "dct", "dct-submatrix", "spectrum")
 class ScanRecipe:
     """How y is measured, and filtered for f.
 
+    geometry: a scanner's, or a matrix as below; views: how many directions; window: of FBP's filter.
     pixel_mm: null for the median of the training slices; photons: N₀ per ray, null for noiseless; with electronic
-    noise of electronic_counts. arc and the two distances are a fan's: by default those of a diagnostic scanner
-    (Siemens Definition AS+), all around it or over the shortest arc that sees every line. backend: how A is computed.
+    noise of electronic_counts. arc, source_to_iso_mm and iso_to_detector_mm: a fan's, by default those of a diagnostic
+    scanner (Siemens Definition AS+), all around it or over the shortest arc that sees every line. backend: how A is
+    computed.
 
     gaussian, dct, dct-submatrix and spectrum are matrices (`ctrobust.operators.sensing`), drawn by the run's seed, with
     so many rows as measurements; start: the image that f begins from, A⁺y or Aᵀy. transform_size: of dct-submatrix,
@@ -97,7 +100,11 @@ class ScanRecipe:
 
 @dataclass(frozen=True, config=_frozen)
 class NetworkRecipe:
-    """f: FBPConvNet on the FBP image; the defaults are the published ones. norm: over the batch or in groups."""
+    """f, a network on the FBP image; the defaults are the published ones.
+
+    name: there is one. base_channels: of the first level, twice as many on each further one. levels: of the U-Net.
+    norm: over the batch or in groups.
+    """
 
     name: Literal["fbpconvnet"] = "fbpconvnet"
     base_channels: Count = 64
@@ -111,11 +118,12 @@ class TrainRecipe:
 
     steps: of f; epochs: passes over the training part, which then settle the steps. batch_size: of one process;
     accumulate: passes through f in so many parts, one after the other, for less memory; f and G learn from the whole
-    batch, but batch norm, until it is frozen, from each part by itself. optimizer: Adam, or SGD with `momentum`.
-    schedule cosine: lr falls to 0 along half a cosine; log: geometrically to lr_end, which it has from the share
-    lr_end_at of the steps on. clip_update: no weight moves by more than that in a step. precision auto: bf16 where
-    the processor multiplies in it, else fp32. flips: of the slices. freeze_norm: share of the steps after which
-    batch norm keeps its statistics (1: never). patience: stop after so many checkpoints that were not the best.
+    batch, but batch norm, until it is frozen, from each part by itself. optimizer: Adam, or SGD with momentum.
+    schedule: by cosine lr falls to 0 along half a cosine; log: geometrically to lr_end, which it has from the share
+    lr_end_at of the steps on. clip_update: no weight moves by more than that in a step. precision: auto is bf16 where
+    the processor multiplies in it, else fp32. compile: f by torch.compile. flips: of the slices.
+    freeze_norm: share of the steps after which batch norm keeps its statistics (1: never). checkpoint_every,
+    log_every: in steps. patience: stop after so many checkpoints that were not the best.
     log_to: beside history.csv; wandb and mlflow where installed.
     """
 
@@ -145,9 +153,9 @@ class ThreatRecipe:
     """The adversary met in training.
 
     eps: of ‖y‖ (relative), or in mm of water; it grows from 0 over the share `ramp` of the steps. weight: λ₁.
-    minmax: ball, sees, applications, first_look, further, turns, fresh as in `ctrobust.train.methods.minmax`;
-    lambda_2: of the hinge, raised while G leaves the ball; steps_per_update: steps of G for one of f; the last four
-    are G's own.
+    minmax: ball, sees, applications, first_look, further, turns, fresh: see `ctrobust.train.methods.minmax`;
+    lambda_2: of the hinge, raised while G leaves the ball; steps_per_update: steps of G for one of f; optimizer,
+    base_channels, levels, lr: G's own.
     pgd: ascent_steps. universal: steps_per_update steps of universal_step. groups: of samples that share one G or δ.
     Of a matrix G joins all numbers of y, which have no neighbours: `levels` layers, 32 base_channels wide.
     """
@@ -228,7 +236,8 @@ AdversaryName = Literal[
 
 @dataclass(frozen=True, config=_frozen)
 class EvaluateRecipe:
-    """The ascent that measures: radii, steps, restarts; slices: at most so many, spread over the patients.
+    """The ascent that measures: radii, steps, restarts; slices: at most so many, spread over the patients;
+    batch_size: so many attacked at once; examples: so many kept as pictures.
 
     budget: what eps measures. l2, linf: of ‖y‖ or of the largest reading (relative), or in mm of water; whitened:
     in standard deviations of the scan's photon noise, the d′ of an ideal observer. controls: attacked beside f; of a

@@ -34,9 +34,9 @@ def trade_off(
 ) -> TradeOff:
     """Filters made for each of `eps` (L,), judged under one δ for all x with ‖δ‖ ≤ `judged`, or ≤ their own ε.
 
-    design: `minmax_filter` or any that is called alike. At one `judged` the min–max filters draw the whole front:
-    nothing linear has at once a lower clean and a lower worst error. The clean error never falls as ε grows; the
-    worst falls until ε² λ/(1 + λ) reaches judged², and rises beyond. Errors as in `risk`, shared δ.
+    design: `minmax_filter` or any that is called alike. At one `judged` the clean error never falls as ε grows; the
+    worst falls until ε² λ/(1 + λ) reaches judged², and rises beyond. Up to there the min–max filters draw the whole
+    front: nothing linear has at once a lower clean and a lower worst error. Errors as in `risk`, shared δ.
     """
     made_for = np.asarray(eps, np.float64)
     if made_for.ndim != 1:

@@ -1,11 +1,11 @@
 """A linear B trained by min–max, to be held against the theory.
 
-The scheme is that of the big loop in small: the adversary ascends on f as it is, then f descends on the clean and the
-perturbed error of the batch. Shared with it are the ball, the ascent and its gradient (`ctrobust.threat`); f here is
-one matrix, x is Gaussian, and plain gradient descent takes the place of the recipe's optimiser and schedule. Ours are
-what the theory asks for: at the optimum many gains tie, the worst δ jumps from one direction to the other and f runs
-after it in circles. So the steps fall as 1/√t, the shared δ climbs several times for each, and what converges is the
-average of the iterates.
+The scheme is that of the big loop in small: the adversary ascends on f as it is, then f descends on the clean and
+the perturbed error of the batch. Shared with it are the ball, the ascent and its gradient (`ctrobust.threat`), and
+a test holds the step of f to the big loop's; f here is one matrix, x is Gaussian, and plain gradient descent takes
+the place of the recipe's optimiser and schedule. Ours are what the theory asks for: at the optimum many gains tie,
+the worst δ jumps from one direction to the other and f runs after it in circles. So the steps fall as 1/√t, the
+shared δ climbs several times for each, and what converges is the average of the iterates.
 """
 
 from collections.abc import Callable
@@ -151,8 +151,8 @@ def _train(
 
 def descend(
     f: LinearReconstructor, optimizer: torch.optim.Optimizer, x: Tensor, adversary: Adversary, weight: float
-) -> None:
-    """One step of f down the objective of its batch, δ found beforehand."""
+) -> float:
+    """One step of f down the objective of its batch, δ found beforehand; returns the objective before it."""
     y = f.projector(x)
     delta = adversary(f, y, x)
     clean, attacked = (f(measured) - x for measured in (y, y + delta))
@@ -160,6 +160,7 @@ def descend(
     optimizer.zero_grad()
     loss.backward()
     optimizer.step()
+    return loss.item()
 
 
 def balanced_gaussian(count: int, image_shape: tuple[int, int], generator: torch.Generator) -> Tensor:

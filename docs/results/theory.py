@@ -175,21 +175,23 @@ def draw_training(both: tuple[Case, Case]) -> Figure:
     return figure
 
 
-def draw_filters(case: Case) -> Figure:
-    """Learned gains over the predicted ones, and the classics."""
-    figure = Figure(figsize=(12, 4.5), layout="constrained")
-    for panel, (kind, runs) in zip(figure.subplots(1, 2, sharey=True), case.runs.items(), strict=True):
-        for name in CLASSICS:
-            panel.plot(case.S, case.filters[name], ".-", color=COLOURS[name], lw=0.8, ms=3, label=name)
-        panel.plot(case.S, case.filters[kind], color=COLOURS[kind], lw=1.5, label="predicted")
-        panel.plot(case.S, runs[0].learned, "o", mfc="none", color=COLOURS[kind], ms=5, label="learned")
-        panel.set_xscale("log")
-        panel.set_ylim(0, 3.2)
-        panel.set_title(f"{case.name}: {kind}", fontsize=10)
-        panel.set_xlabel("singular value S")
-        panel.grid(alpha=0.3)
-        panel.legend(fontsize=8)
-    figure.axes[0].set_ylabel("gain q")
+def draw_filters(both: tuple[Case, Case]) -> Figure:
+    """Learned gains over the predicted ones, and the classics: a row a case, a column a kind of δ."""
+    figure = Figure(figsize=(12, 8.5), layout="constrained")
+    for row, case in zip(figure.subplots(2, 2, sharey="row"), both, strict=True):
+        highest = max(q.max() for name, q in case.filters.items() if name != "pseudo-inverse")
+        for panel, (kind, runs) in zip(row, case.runs.items(), strict=True):
+            for name in CLASSICS:
+                panel.plot(case.S, case.filters[name], ".-", color=COLOURS[name], lw=0.8, ms=3, label=name)
+            panel.plot(case.S, case.filters[kind], ".-", color=COLOURS[kind], lw=1.5, ms=3, label="predicted")
+            panel.plot(case.S, runs[0].learned, "o", mfc="none", color=COLOURS[kind], ms=5, label="learned")
+            panel.set_xscale("log")
+            panel.set_ylim(0, 1.05 * highest)
+            panel.set_title(f"{case.name}: {kind}", fontsize=10)
+            panel.set_xlabel("singular value S")
+            panel.grid(alpha=0.3)
+            panel.legend(fontsize=8)
+        row[0].set_ylabel("gain q")
     return figure
 
 
@@ -209,7 +211,8 @@ def draw_trade_off(case: Case) -> Figure:
     own.set_ylabel("E ‖x̂ − x‖²")
     for name, design in {**CLASSICS, SHARED: minmax_filter}.items():
         met = trade_off(case.S, sizes, WEIGHT, judged=case.eps, design=design)
-        style = "o" if name == "pseudo-inverse" else "-"
+        # There are as many truncations as singular values, and nothing between two of them.
+        style = {"pseudo-inverse": "o", "truncated SVD": "."}.get(name, "-")
         front.plot(met.clean, met.worst, style, color=COLOURS[name], label=name)
     learned = [case.errors(run.learned)[:2] for run in case.runs[SHARED]]
     front.plot(*zip(*learned, strict=True), "k+", ms=10, label=f"learned at ε = {case.eps:g}")
@@ -255,7 +258,7 @@ def main() -> None:
     for name, figure in {
         "two-by-two": draw_two_by_two(small),
         "training": draw_training((small, waves)),
-        "filters": draw_filters(waves),
+        "filters": draw_filters((small, waves)),
         "trade-off": draw_trade_off(waves),
     }.items():
         figure.savefig(folder / f"theory-{name}.png", dpi=110)

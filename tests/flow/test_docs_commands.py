@@ -1,5 +1,6 @@
-"""Every command shown in the README and the docs is one that the parsers and recipes take; those of the how-to run."""
+"""Every command shown in the README and the docs, and every key, is one that is taken; those of the how-to run."""
 
+import dataclasses
 import importlib.util
 import re
 import shlex
@@ -20,10 +21,14 @@ from ctrobust.sweep import make_grid
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 DOCS = REPOSITORY / "docs"
-PAGES = (REPOSITORY / "README.md", *sorted(DOCS.rglob("*.md")))
+PAGES = (
+    *(REPOSITORY / name for name in ("README.md", "CONTRIBUTING.md", "notebooks/README.md")),
+    *(REPOSITORY / "benchmarks/README.md", *sorted((REPOSITORY / "datasets").rglob("*.md"))),
+    *sorted(DOCS.rglob("*.md")),
+)
 
 PROGRAMS = ("ctrobust", "ctrobust-train")
-ELSEWHERE = ("tensorboard", ".")
+ELSEWHERE = ("tensorboard", ".", "pip", "jupyter")
 """Not ours, and nothing of ours in what they are given."""
 
 FEW = ("evaluate.steps=1", "evaluate.restarts=1", "evaluate.slices=2", "evaluate.examples=1")
@@ -40,7 +45,7 @@ SMALL = (
 
 HOW_TO = [
     f"docs/howto/{name}.md"
-    for name in ("ingest", "split", "train", "own", "report", "reconstruct", "sweep", "export")
+    for name in ("ingest", "split", "train", "pictures", "own", "report", "reconstruct", "sweep", "export")
 ]
 
 
@@ -51,12 +56,36 @@ def from_code():
     return module
 
 
+BLOCK = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
+
+
 def commands(page: Path) -> Iterator[list[str]]:
     """The words of every line of every `sh` block."""
-    for block in re.findall(r"^```sh\n(.*?)^```", page.read_text(), re.MULTILINE | re.DOTALL):
+    for block in (text for language, text in BLOCK.findall(page.read_text()) if language == "sh"):
         for line in block.replace("\\\n", " ").splitlines():
             if words := shlex.split(line, comments=True):
                 yield words
+
+
+KEY = r"(?:method|seed|(?:data|scan|network|train|threat|regularize|evaluate|options)\.\w+)=\S+"
+
+
+def inline(page: Path) -> Iterator[list[str]]:
+    """The words of every command in the running text that is given its arguments."""
+    for code in re.findall(r"`([^`]+)`", BLOCK.sub("", page.read_text())):
+        words = shlex.split(code) if re.match(r"(ctrobust|ctrobust-train|python|make)\s", code) else []
+        # `ctrobust evaluate` names a command and `ctrobust COMMAND` any: neither is one to type.
+        if words and not (words[0] == "ctrobust" and (len(words) == 2 or words[1].isupper())):
+            yield words
+
+
+def keys(page: Path) -> Iterator[tuple[str, list[str]]]:
+    """(a recipe, keys given to it): in a table to that of the page's first command, in the text to the default."""
+    trained = [found[1][0] for words in commands(page) if (found := ours(words)) and found[0] == "train"]
+    for line in BLOCK.sub("", page.read_text()).splitlines():
+        recipe = trained[0] if line.startswith("|") and trained else "minmax"
+        for code in re.findall(rf"`({KEY}(?: {KEY})*)`", line):
+            yield recipe, shlex.split(code)
 
 
 def ours(words: list[str]) -> tuple[str, list[str]] | None:
@@ -71,12 +100,14 @@ def ours(words: list[str]) -> tuple[str, list[str]] | None:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(REPOSITORY).as_posix())
 def test_every_command_is_one_that_is_taken(page: Path) -> None:
-    for words in commands(page):
+    for words in (*commands(page), *inline(page)):
         found = ours(words)
         if found:
             require_taken(*found)
         else:
             require_known(words)
+    for recipe, given in keys(page):
+        load_recipe(recipe, given)
 
 
 def require_taken(verb: str, given: list[str]) -> None:
@@ -95,16 +126,21 @@ def require_taken(verb: str, given: list[str]) -> None:
 
 
 def require_known(words: list[str]) -> None:
-    """A target of the Makefile, a file of the repository that knows the options given, or a program named above."""
-    program, *given = words
+    """A target of the Makefile, a module, a file here that knows the options given, or a program named above."""
+    while "=" in words[0]:
+        words = words[1:]
+    program, given = words[0].rpartition("/")[2], words[1:]
     if program == "make":
-        targets = re.findall(r"^([\w-]+):", (REPOSITORY / "Makefile").read_text(), re.MULTILINE)
+        targets = re.findall(r"^([\w./-]+):", (REPOSITORY / "Makefile").read_text(), re.MULTILINE)
         assert set(given) <= set(targets), words
     elif given[:2] == ["-m", "ctrobust_datasets"]:
-        assert given[2] in LAYOUTS, words
+        assert given[2] in (*LAYOUTS, "LAYOUT"), words
+    elif given[:1] == ["-m"]:
+        assert importlib.util.find_spec(given[1]), words
     elif program in ("python", "sh"):
         source = (REPOSITORY / given[0]).read_text()
-        assert not [word for word in given if word.startswith("--") and f'"{word}"' not in source], words
+        options = [word for word in given if word.startswith("--")]
+        assert all(re.search(rf"{option}\b", source) for option in options), words
     elif program == "docker":
         assert (REPOSITORY / "Dockerfile").exists()
     else:
@@ -173,6 +209,12 @@ def test_all_in_order(pages: list[str], folder: Path) -> None:
 
 
 @pytest.mark.soak
+def test_pictures_alone(folder: Path) -> None:
+    walk(["docs/howto/pictures.md"])
+    assert (folder / "page-of-pictures/report.html").exists()
+
+
+@pytest.mark.soak
 def test_evaluate_in_all_its_ways(folder: Path) -> None:
     walk(HOW_TO[:3])
     shutil.copytree("runs/a", "runs/b")
@@ -195,6 +237,15 @@ def test_the_reference_says_all_that_the_code_knows() -> None:
     for verb in VERBS:
         options = [option for action in code.parser_of(verb)._actions for option in action.option_strings]
         assert all(option in told for option in options if option.startswith("--") and option != "--help")
+
+
+def test_the_reference_explains_every_key() -> None:
+    """`key`, in the docstring above the table, and not in the table alone."""
+    for section in filter(dataclasses.is_dataclass, vars(Recipe()).values()):
+        told = from_code().explained(type(section))
+        unexplained = [field.name for field in dataclasses.fields(section) if field.name not in told]
+        assert not unexplained, type(section).__name__
+    assert "`steps`: of f; `epochs`: passes" in from_code().explained(type(Recipe().train))
 
 
 def test_docstrings_survive_the_way_to_rest() -> None:
