@@ -62,13 +62,12 @@ def worst_places(errors: Array) -> list[int]:
 
 
 def rho_fields(values: Array, patients: Sequence[object] | None) -> dict[str, Any]:
-    """What a row of result.json says of (N,) errors: rho, rho_ci95, and in rho_ci95_null why where that is null."""
+    """What a row of result.json says of (N,) errors: rho, and rho_ci95, None where the patients are unknown or few."""
     found = None if patients is None else clustered_interval(values, patients)
-    row: dict[str, Any] = {"rho": float(values.mean()), "rho_ci95": None if found is None else list(found)}
-    if patients is None:
-        return row | {"rho_ci95_null": "the patient of each slice is not given"}
-    if found is None:
-        return row | {
-            "rho_ci95_null": f"{len(set(map(str, patients)))} patients, fewer than {FEWEST_PATIENTS}"
-        }
-    return row
+    return {"rho": float(values.mean()), "rho_ci95": None if found is None else list(found)}
+
+
+def why_no_interval(patients: Sequence[object]) -> str | None:
+    """Why the intervals of a result are null; None where they are not."""
+    count = len(set(map(str, patients)))
+    return None if count >= FEWEST_PATIENTS else f"null: {count} patients, fewer than {FEWEST_PATIENTS}"

@@ -72,7 +72,7 @@ def robustness_curve(
 
     y: (N, 1, views, bins) as measured; x: (N, 1, H, W). rho: mean over slices of the largest ‖f(yᵢ + δᵢ) − xᵢ‖₂²
     found with ‖δᵢ‖₂ ≤ eps·‖yᵢ‖₂. random: the same under random δ on the sphere, mean of 8 draws. groups: the
-    patient of each slice; without them, or with fewer than 6, rho_ci95 is None, and rho_ci95_null says why.
+    patient of each slice; without them, or with fewer than 6, rho_ci95 is None.
     attack: by default 100 steps from 3 starts; of the one given, the radius is replaced. With a ball that is not
     relative, eps is in mm of water.
     """

@@ -14,6 +14,7 @@ from torch import nn
 from ctrobust.core.files import replacing, sha256_of
 from ctrobust.core.progress import say
 from ctrobust.core.provenance import provenance
+from ctrobust.core.statistics import why_no_interval
 from ctrobust.evaluate.anatomy import anatomy_rows
 from ctrobust.evaluate.budgets import ascent_of, description, radii_of, shown_radius, with_noise_shares
 from ctrobust.evaluate.competence import attack_checks, competent, outdone
@@ -126,7 +127,7 @@ def evaluate_run(
         "examinations": examined,
         "anatomy": _anatomy(found, owners) if experiment.in_hu else [],
         "attack": _attack_settings(attack, experiment, A) | learned["attack"],
-        "metrics": _metrics(experiment),
+        "metrics": _metrics(experiment, owners),
         "data": _data(experiment, split_file, chosen),
         "provenance": birth,
     }
@@ -191,9 +192,13 @@ def _anatomy(found: Sequence[Findings], owners: Sequence[str]) -> list[dict[str,
     return anatomy_rows(clean, attacked, owners)
 
 
-def _metrics(experiment: Experiment) -> dict[str, str]:
+def _metrics(experiment: Experiment, owners: Sequence[str]) -> dict[str, str]:
     told = {"psnr": "peak 1, per slice, then the mean", "ssim": SSIM_WINDOW}
-    return told if experiment.in_hu else told | {"rmse_hu": "null: pictures in [0, 1] have no HU"}
+    if not experiment.in_hu:
+        told["rmse_hu"] = "null: pictures in [0, 1] have no HU"
+    if reason := why_no_interval(owners):
+        told["rho_ci95"] = reason
+    return told
 
 
 def _kept(trial: Trial, birth: dict[str, Any], out: Path | None) -> Kept | None:

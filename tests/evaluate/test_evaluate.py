@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ctrobust.core.geometry import ParallelBeam
-from ctrobust.core.statistics import clustered_interval
+from ctrobust.core.statistics import clustered_interval, why_no_interval
 from ctrobust.evaluate import robustness_curve
 from ctrobust.evaluate.competence import adjoint_gap, attack_checks
 from ctrobust.evaluate.metrics import mean_quality, quality
@@ -71,7 +71,6 @@ def test_the_curve_never_falls_and_beats_random_noise() -> None:
     assert rows[0]["random"] == pytest.approx(clean, rel=1e-5)
     assert all(row["rho"] > row["random"] for row in rows[1:])
     assert all(row["rho_ci95"][0] < row["rho"] < row["rho_ci95"][1] for row in rows)
-    assert not any("rho_ci95_null" in row for row in rows)
     psnr = [row["psnr_db"] for row in rows]
     assert psnr == sorted(psnr, reverse=True)
 
@@ -103,15 +102,12 @@ def test_an_evaluation_of_a_module_in_train_mode_is_that_in_eval_mode(
     assert all(np.array_equal(found[0][1][name], found[1][1][name]) for name in found[0][1])
 
 
-def test_without_an_interval_there_is_a_reason() -> None:
-    A, y, x = make(count=2)
-    attack = ProjectedGradientAscent(L2Ball(0.1), steps=2, restarts=1)
-    for groups, reason in (
-        (None, "the patient of each slice is not given"),
-        ("ab", "2 patients, fewer than 6"),
-    ):
-        for row in robustness_curve(FilteredBackProjection(A), y, x, attack=attack, groups=groups):
-            assert (row["rho_ci95"], row["rho_ci95_null"]) == (None, reason)
+def test_without_an_interval_there_is_a_reason(trained: Path, opened: Callable[..., Experiment]) -> None:
+    quick = ("evaluate.steps=1", "evaluate.slices=2", "evaluate.controls=[]")
+    result, _ = evaluate_run(load(trained), opened(*quick), trained / "split.json")
+    assert all(row["rho_ci95"] is None for row in result["curve"])
+    assert result["metrics"]["rho_ci95"] == f"null: {result['data']['n_patients']} patients, fewer than 6"
+    assert why_no_interval("abcdef") is None
 
 
 @given(st.lists(st.integers(0, 5), min_size=1, max_size=40), st.integers(1, 45))
