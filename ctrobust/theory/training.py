@@ -160,7 +160,7 @@ def descend(
     optimizer.zero_grad()
     loss.backward()
     optimizer.step()
-    return float(loss)
+    return float(loss.detach())
 
 
 def balanced_gaussian(count: int, image_shape: tuple[int, int], generator: torch.Generator) -> Tensor:

@@ -71,15 +71,15 @@ def by_split(sweeps: list[Path]) -> dict[str, list[Path]]:
 
 
 def surrogate(folder: Path, folders: list[Path]) -> Path:
-    """Whose δ is used on it: those made on erm; on erm those made on minmax."""
-    methods = {one: read_recipe(one / "recipe.yaml").method for one in folders}
-    wanted = "minmax" if methods[folder] == "erm" else "erm"
-    for one, method in methods.items():
-        if method == wanted:
-            return one
-    raise SystemExit(
-        f"{folder}: no {wanted} run on its split, whose δ would be used on it; give its sweep as well"
-    )
+    """Whose δ is used on it: those made on erm, on erm those made on minmax; of the same window where there is one."""
+    recipes = {one: read_recipe(one / "recipe.yaml") for one in folders}
+    wanted, window = ("minmax" if recipes[folder].method == "erm" else "erm"), recipes[folder].scan.window
+    found = [one for one, recipe in recipes.items() if recipe.method == wanted]
+    if not found:
+        raise SystemExit(
+            f"{folder}: no {wanted} run on its split, whose δ would be used on it; give its sweep as well"
+        )
+    return max(found, key=lambda one: recipes[one].scan.window == window)
 
 
 def arm_of(recipe: Recipe) -> str:
