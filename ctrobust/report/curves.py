@@ -1,7 +1,7 @@
 """The robustness curves: worst-case error and PSNR against the size of the perturbation."""
 
 from collections.abc import Sequence
-from textwrap import fill
+from textwrap import fill, wrap
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -75,14 +75,16 @@ def _draw_single(rho: Axes, psnr: Axes, measured: Measured, hue: str, scale: flo
 
 
 def _mark_failures(axes: Axes, runs: Sequence[Run]) -> None:
-    """In the corner that rising curves leave free."""
-    lines = [
-        f"✗ {name}: attack check failed,\n    the true curve may lie far higher"
-        for name, _, measured in everyone(runs)
-        if measured.failed
-    ]
-    text = plain("\n".join(lines))
-    axes.text(0.02, 0.98, text, transform=axes.transAxes, ha="left", va="top", color=ALARM, fontsize=8.5)
+    """In the corner that rising curves leave free; many are counted, since dashes and hollow markers name them."""
+    shown = everyone(runs)
+    names = [name for name, _, measured in shown if measured.failed]
+    if not names:
+        return
+    whose = listing(names) if len(names) < 3 else f"{len(names)} of {len(shown)} curves (dashed, hollow)"
+    told = "\n".join(
+        map(plain, wrap(f"✗ {whose}: attack check failed, the true curve may lie far higher", 40))
+    )
+    axes.text(0.02, 0.98, told, transform=axes.transAxes, ha="left", va="top", color=ALARM, fontsize=8.5)
 
 
 def _abscissa(axes: Axes, runs: Sequence[Run]) -> None:
@@ -93,8 +95,14 @@ def _abscissa(axes: Axes, runs: Sequence[Run]) -> None:
     sizes = [scale * eps for eps in all_sizes(runs)]
     if len(sizes) <= 8:
         axes.set_xticks(sizes, [f"{size:g}" for size in sizes])
-    for trained in {run.trained_eps for run in runs if run.trained_eps is not None}:
+    for trained in met_in_training(runs):
         axes.axvline(scale * trained, color="#9a9a9a", linewidth=0.8, zorder=0)
+
+
+def met_in_training(runs: Sequence[Run]) -> set[float]:
+    """Sizes met in training, as far as the curves go: noise may have been many times larger."""
+    largest = max(all_sizes(runs))
+    return {run.trained_eps for run in runs if run.trained_eps is not None and run.trained_eps <= largest}
 
 
 def _scale(runs: Sequence[Run]) -> float:
@@ -115,7 +123,7 @@ def _legend(runs: Sequence[Run]) -> list[Line2D | Patch]:
         handles.append(Line2D([], [], color="black", linestyle=DOUBTED, label="✗ attack in doubt"))
     if _intervals(runs):
         handles.append(Patch(color="black", alpha=0.15, linewidth=0, label="95 % interval"))
-    if any(run.trained_eps is not None for run in runs):
+    if met_in_training(runs):
         handles.append(Line2D([], [], color="#9a9a9a", linewidth=0.8, label="ε met in training"))
     return handles
 

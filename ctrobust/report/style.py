@@ -20,7 +20,7 @@ ALARM = "#b00020"
 
 # Okabe and Ito's palette without yellow and black, which vanish on white or into the text; then two of Tol's.
 COLOURS = ("#d55e00", "#0072b2", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#332288", "#882255")
-MARKERS = ("o", "s", "^", "D", "v", "P", "X")
+MARKERS = ("o", "s", "^", "D", "v", "P", "X", "p", "h", "<", ">", "*", "d")
 
 # Marks our own files, so that no one else's is ever overwritten.
 SOFTWARE = "ctrobust report"

@@ -15,9 +15,9 @@ from told_in_full import in_full
 
 from ctrobust.core.errors import UserError
 from ctrobust.report import findings, write_report
-from ctrobust.report.compare import everyone, references, warnings
+from ctrobust.report.compare import all_sizes, everyone, references, warnings
 from ctrobust.report.comparisons import comparisons, comparisons_note
-from ctrobust.report.curves import draw_curves
+from ctrobust.report.curves import draw_curves, met_in_training
 from ctrobust.report.embedding import data_uri, embedded
 from ctrobust.report.failures import failures
 from ctrobust.report.further import adversary_rows, anatomy_rows, verdicts
@@ -196,6 +196,15 @@ def test_a_curve_in_doubt_is_drawn_otherwise(make_run):
     one, other = read(make_run("erm")), read(make_run("minmax"), make_run("pgd", doubtful))
     assert "Dashed" not in draw_curves(one).caption
     assert "Dashed with hollow markers" in draw_curves(other).caption
+
+
+def test_a_size_met_in_training_beyond_the_curves_does_not_stretch_them(make_run):
+    def noisy(result, recipe):
+        recipe["threat"] = {"eps": 0.08}
+
+    runs = read(make_run("minmax"), make_run("jitter", noisy))
+    assert runs[1].trained_eps == 0.08 > max(all_sizes(runs))
+    assert met_in_training(runs) == {runs[0].trained_eps} - {None}
 
 
 def test_the_tables_hold_the_figures(full):
