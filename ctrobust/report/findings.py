@@ -1,6 +1,7 @@
 """What the numbers say, as sentences: built from the results whichever way they fall."""
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 
 from ctrobust.report.compare import baseline, comparable, everyone, shared_sizes
@@ -15,14 +16,15 @@ SAME = 0.05
 
 
 def headline_size(runs: Sequence[Run]) -> float | None:
-    """The eps the findings speak of: the one met in training where it was measured, else the nearest to it.
+    """The eps the findings speak of: the one that most runs met in training where it was measured, else the nearest.
 
     None when the runs share no eps above zero.
     """
     sizes = shared_sizes(runs)
     if not sizes:
         return None
-    trained = next((run.trained_eps for run in runs if run.trained_eps), None)
+    met = Counter(run.trained_eps for run in runs if run.trained_eps)
+    trained = max(met, key=met.__getitem__, default=None)
     if trained is None:
         trained = next((eps for run in runs if isinstance(eps := run.setting("threat", "eps"), float)), None)
     if not trained or trained <= 0:

@@ -60,6 +60,17 @@ def test_the_headline_is_the_size_met_in_training(make_run):
     assert findings.headline_size(runs) == 0.01
 
 
+def test_the_headline_is_the_size_that_most_met(make_run):
+    sizes = {"jitter": 0.04, "minmax": 0.01, "pgd": 0.01}
+    runs = read(
+        *(
+            make_run(name, lambda _, recipe, eps=eps: recipe["threat"].update(eps=eps))
+            for name, eps in sizes.items()
+        )
+    )
+    assert findings.headline_size(runs) == 0.01
+
+
 def test_no_size_in_common_no_comparison(make_run):
     def other_grid(result, recipe):
         for row in result["curve"]:
