@@ -17,6 +17,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
+from skimage.segmentation import flood
 
 from ctrobust.core.units import hu_from_relative
 from ctrobust.evaluate.metrics import psnr_db
@@ -58,7 +59,7 @@ def points(data: Path, out: Path) -> Iterator[Point]:
     for axes in (["method=erm,minmax", *large, *JUDGED], ["method=erm,minmax", *noisy, *JUDGED]):
         for point in make_grid("ct-143", [*axes, *SMALLER], store=data):
             yield replace(point, name=name_of(point.recipe))
-    for point in make_grid("ct-143", [*sisters, "data.size=256", *SMALLER, *CLEAN], store=data):
+    for point in make_grid("ct-143", [*sisters, "data.size=128", *SMALLER, *CLEAN], store=data):
         yield replace(point, name=f"{name_of(point.recipe)}-{point.recipe.seed}")
 
 
@@ -144,50 +145,75 @@ def leakage(runs: Sequence[Run]) -> Iterator[str]:
 
 
 def draw(runs: Sequence[Run]) -> None:
-    """Truth, FBP and each method, clean and attacked, zoomed: clean at one place for all, attacked where δ does most.
+    """Truth, FBP and each method: clean, zoomed at one place for all; attacked, zoomed where δ does most, and the truth
+    there.
 
     FBP is shown under the δ made for the first.
     """
     examples = [run.examples for run in runs if run.examples is not None]
-    first = examples[0]
-    shared = most_changed(first.f_clean[0], first.f_attacked[0])
-    columns = [
-        ("truth", first.truth[0], None, shared),
-        ("FBP", first.fbp_clean[0], first.fbp_attacked[0], shared),
+    first, truth = examples[0], examples[0].truth[0]
+    columns = [("FBP", first.fbp_clean[0], first.fbp_attacked[0])]
+    columns += [
+        (run.result.learned.method, own.f_clean[0], own.f_attacked[0])
+        for run, own in zip(runs, examples, strict=True)
     ]
-    for run, own in zip(runs, examples, strict=True):
-        clean, attacked = own.f_clean[0], own.f_attacked[0]
-        columns.append((run.result.learned.method, clean, attacked, most_changed(clean, attacked)))
-    figure = Figure(figsize=(2.3 * len(columns), 9.6), layout="constrained")
-    panels = figure.subplots(4, len(columns))
+    figure = Figure(figsize=(2.3 * (len(columns) + 1), 11.8), layout="constrained")
+    panels = figure.subplots(5, len(columns) + 1)
     for axes in panels.flat:
         axes.set_axis_off()
-    for place, (name, clean, attacked, own_box) in enumerate(columns):
+    inside = most_detailed(truth)
+    panels[0, 0].set_title("truth")
+    show(*panels[:2, 0], truth, inside)
+    for place, (name, clean, attacked) in enumerate(columns, 1):
         panels[0, place].set_title(name)
-        show(*panels[:2, place], clean, shared)
-        if attacked is not None:
-            show(*panels[2:, place], attacked, own_box)
-    for place, told in enumerate(("clean", "zoomed", f"attacked,\nε = {EPS:.0%}", "zoomed")):
-        column = 1 if place > 1 else 0
-        panels[place, column].text(
-            -0.06, 0.5, told, rotation=90, va="center", ha="right", transform=panels[place, column].transAxes
-        )
+        show(*panels[:2, place], clean, inside)
+        struck = most(np.square(attacked - clean))
+        show(*panels[2:4, place], attacked, struck)
+        zoom(panels[4, place], truth, struck)
+    told = (
+        (0, 0, "clean"),
+        (1, 0, "zoomed"),
+        (2, 1, f"attacked,\nε = {EPS:.0%}"),
+        (3, 1, "zoomed"),
+        (4, 1, "truth there"),
+    )
+    for row, column, words in told:
+        axes = panels[row, column]
+        axes.text(-0.06, 0.5, words, rotation=90, va="center", ha="right", transform=axes.transAxes)
     figure.savefig(IMAGE, dpi=90)
 
 
-def show(whole: Axes, zoomed: Axes, image: NDArray[np.float64], box: tuple[int, int, int]) -> None:
+Box = tuple[int, int, int]
+"""Top, left and side of a square."""
+
+
+def show(whole: Axes, zoomed: Axes, image: NDArray[np.float64], box: Box) -> None:
     """The image with its box drawn, and what is in it."""
     top, left, side = box
-    hu = hu_from_relative(image)
-    whole.imshow(hu, cmap="gray", vmin=-1000, vmax=400)
+    whole.imshow(hu_from_relative(image), cmap="gray", vmin=-1000, vmax=400)
     whole.add_patch(Rectangle((left, top), side, side, fill=False, edgecolor="#ffb000", lw=1))
-    zoomed.imshow(hu[top : top + side, left : left + side], cmap="gray", vmin=-1000, vmax=400)
+    zoom(zoomed, image, box)
 
 
-def most_changed(clean: NDArray[np.float64], attacked: NDArray[np.float64]) -> tuple[int, int, int]:
-    """Top, left and side of the square of a quarter of the width that the attack changes most."""
-    side = len(clean) // 4
-    total = np.pad(np.cumsum(np.cumsum((attacked - clean) ** 2, 0), 1), ((1, 0), (1, 0)))
+def zoom(axes: Axes, image: NDArray[np.float64], box: Box) -> None:
+    top, left, side = box
+    axes.imshow(
+        hu_from_relative(image)[top : top + side, left : left + side], cmap="gray", vmin=-1000, vmax=400
+    )
+
+
+def most_detailed(image: NDArray[np.float64]) -> Box:
+    """Where lung, tissue and bone meet: the most edges, of squares without the air outside the body."""
+    hu = np.clip(hu_from_relative(image), -1000, 400)
+    edges = np.hypot(*np.gradient(hu))
+    outside = flood(hu < -500, (0, 0)) if hu[0, 0] < -500 else np.zeros(hu.shape, bool)
+    return most(np.where(outside, -edges.max(), edges))
+
+
+def most(score: NDArray[np.float64]) -> Box:
+    """The square of a quarter of the width with the largest sum."""
+    side = len(score) // 4
+    total = np.pad(np.cumsum(np.cumsum(score, 0), 1), ((1, 0), (1, 0)))
     sums = total[side:, side:] - total[:-side, side:] - total[side:, :-side] + total[:-side, :-side]
     top, left = np.unravel_index(np.argmax(sums), sums.shape)
     return int(top), int(left), side
@@ -215,7 +241,7 @@ def main() -> None:
         ),
     )
     print("\n".join(table([run for run in runs if run.result.data["split_by"] != "list"])))
-    print("\n".join(leakage([run for run in runs if run.setting("data", "size") == 256])))
+    print("\n".join(leakage([run for run in runs if run.setting("scan", "photons") is None])))
     with drawing():
         draw([run for run in runs if setting(run) == "256, patient, ∞"])
 
