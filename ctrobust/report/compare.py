@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ctrobust.report.numbers import listing
 from ctrobust.report.result import Measured, same_size
 from ctrobust.report.runs import Run
 from ctrobust.report.style import colour, grey
@@ -119,10 +120,10 @@ def _differences(runs: Sequence[Run]) -> list[str]:
 
 
 def _doubts(run: Run) -> list[str]:
-    found = [
-        f"the attack failed its check “{check.title}”, so its curve may be far below the true worst case."
-        for check in run.result.learned.failed
-    ]
+    found = []
+    if failed := [f"“{check.title}”" for check in run.result.learned.failed]:
+        checks = f"check{'s' * (len(failed) > 1)} {listing(failed)}"
+        found.append(f"the attack failed its {checks}, so its curve may be far below the true worst case.")
     for measured in run.result.references:
         name = _spoken(measured.method)
         found += [f"the attack on {name} failed its check “{check.title}”." for check in measured.failed]

@@ -13,6 +13,8 @@ from ctrobust.report.runs import Run
 
 # Below this relative difference two errors are called the same; seeds alone move them by more.
 SAME = 0.05
+# More reconstructors than this are not told one by one.
+MANY = 5
 
 
 def headline_size(runs: Sequence[Run]) -> float | None:
@@ -140,11 +142,18 @@ def _on_what(run: Run) -> str:
 
 def _growth(runs: Sequence[Run], eps: float) -> str:
     parts = [
-        f"of {name} {_to(measured, eps)}"
+        (measured.fold(eps) or math.inf, f"of {name} {_to(measured, eps)}")
         for name, _, measured in everyone(runs)
         if measured.at(eps) is not None
     ]
-    return f"A perturbation of {_size(runs, eps)} raises the squared error {listing(parts)}"
+    return f"A perturbation of {_size(runs, eps)} raises the squared error {_told(parts)}"
+
+
+def _told(parts: Sequence[tuple[float, str]]) -> str:
+    """All of them, or the least and the most where they would be a paragraph that nobody reads."""
+    if len(parts) <= MANY:
+        return listing([words for _, words in parts])
+    return f"{min(parts)[1]}, at most {max(parts)[1]}"
 
 
 def _size(runs: Sequence[Run], eps: float) -> str:
@@ -170,13 +179,21 @@ def _versus(runs: Sequence[Run], eps: float) -> str:
     if len(others) == 1:
         run = others[0]
         return f"{run.label}’s worst-case error is {_ratio(run, base, eps)}, at {_price(run, base)}"
-    parts = [f"{_ratio(run, base, eps)} for {run.label} ({_price(run, base)})" for run in others]
-    return f"the worst-case error is {listing(parts)}"
+    parts = [
+        (_at(eps, _ratios(run, base)), f"{_ratio(run, base, eps)} for {run.label} ({_price(run, base)})")
+        for run in others
+    ]
+    return f"the worst-case error is {_told(parts)}"
+
+
+def _at(eps: float, ratios: Sequence[tuple[float, float]]) -> float:
+    """The ratio at that size, infinite where it is not known."""
+    return next((ratio for size, ratio in ratios if same_size(size, eps)), math.inf)
 
 
 def _ratio(run: Run, base: Run, eps: float) -> str:
-    ratio = next((ratio for size, ratio in _ratios(run, base) if same_size(size, eps)), None)
-    if ratio is None:
+    ratio = _at(eps, _ratios(run, base))
+    if ratio == math.inf:
         return f"of no known ratio to {base.label}’s"
     return f"{'about the same as' if abs(ratio - 1) < SAME else f'{times(ratio)} ×'} {base.label}’s"
 
@@ -193,10 +210,10 @@ def _random(runs: Sequence[Run], eps: float) -> str:
     for name, _, measured in everyone(runs):
         clean, point = measured.at(0.0), measured.at(eps)
         if clean is not None and point is not None and clean.rho > 0:
-            parts.append(f"of {name} {fold(point.random / clean.rho)}")
+            parts.append((point.random / clean.rho, f"of {name} {fold(point.random / clean.rho)}"))
     if not parts:
         return ""
-    return f"Random noise of the same size, {runs[0].result.written(eps)}, raises the squared error {listing(parts)}."
+    return f"Random noise of the same size, {runs[0].result.written(eps)}, raises the squared error {_told(parts)}."
 
 
 def _turns(runs: Sequence[Run], eps: float) -> list[str]:

@@ -71,6 +71,16 @@ def test_the_headline_is_the_size_that_most_met(make_run):
     assert findings.headline_size(runs) == 0.01
 
 
+def test_many_are_told_by_the_least_and_the_most(make_run):
+    runs = read(
+        *(make_run(name) for name in ("erm", "minmax", "pgd", "jitter", "universal", "parseval", "plugged"))
+    )
+    told = findings.key_finding(runs)
+    assert told.count("fold") == 2
+    assert ", at most of " in told
+    assert len(told) < 400
+
+
 def test_no_size_in_common_no_comparison(make_run):
     def other_grid(result, recipe):
         for row in result["curve"]:
