@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 NEEDED = (
     *("numpy", "scipy", "torch", "h5py", "pydicom", "PyYAML", "pydantic", "lightning-fabric", "matplotlib"),
-    *("jinja2", "scikit-image", "platformdirs", "tqdm", "isal", "safetensors", "tensorboardx"),
+    *("jinja2", "scikit-image", "platformdirs", "tqdm", "isal", "safetensors", "tensorboardx", "click"),
 )
 """Without one of these some command fails."""
 FOR_BACKENDS = ("numba", "triton", "astra-toolbox")
