@@ -35,6 +35,8 @@ def grids() -> Iterator[list[str]]:
     yield [MATRICES]
     yield ["scan.geometry=spectrum", "scan.condition=1,100"]
     yield [*OTHERS, "scan.geometry=dct-submatrix"]
+    yield [MATRICES, "method=weight_decay", "regularize.weight_decay=1"]
+    yield [MATRICES, "method=parseval", "regularize.parseval_beta=0.02"]
     yield ["scan.geometry=spectrum", "scan.condition=10,1000"]
     yield ["scan.geometry=spectrum", "scan.condition=100", "scan.start=transpose"]
     yield [*OTHERS, "scan.geometry=gaussian"]
