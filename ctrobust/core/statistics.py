@@ -3,7 +3,6 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -50,24 +49,16 @@ def interval(values: Array, patients: Sequence[object]) -> Interval:
 
 def clustered_interval(values: Array, patients: Sequence[object]) -> tuple[float, float] | None:
     """The 95 % interval alone; None with fewer than 6 patients."""
-    if len(set(map(str, patients))) < FEWEST_PATIENTS:
-        return None
-    return interval(values, patients).both
+    return None if why_no_interval(patients) else interval(values, patients).both
+
+
+def why_no_interval(patients: Sequence[object]) -> str | None:
+    """What keeps an interval from being drawn; None where nothing does."""
+    count = len(set(map(str, patients)))
+    return None if count >= FEWEST_PATIENTS else f"{count} patients, fewer than {FEWEST_PATIENTS}"
 
 
 def worst_places(errors: Array) -> list[int]:
     """Where the worst 1 % of (N,) errors stand, worst first: one at least, 12 at most."""
     count = min(MOST_WORST, math.ceil(WORST_SHARE * len(errors)))
     return [int(place) for place in np.argsort(-errors, kind="stable")[:count]]
-
-
-def rho_fields(values: Array, patients: Sequence[object] | None) -> dict[str, Any]:
-    """What a row of result.json says of (N,) errors: rho, and rho_ci95, None where the patients are unknown or few."""
-    found = None if patients is None else clustered_interval(values, patients)
-    return {"rho": float(values.mean()), "rho_ci95": None if found is None else list(found)}
-
-
-def why_no_interval(patients: Sequence[object]) -> str | None:
-    """Why the intervals of a result are null; None where they are not."""
-    count = len(set(map(str, patients)))
-    return None if count >= FEWEST_PATIENTS else f"null: {count} patients, fewer than {FEWEST_PATIENTS}"

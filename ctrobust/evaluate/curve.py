@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ctrobust.core.seeds import derive_seed
-from ctrobust.core.statistics import rho_fields
+from ctrobust.core.statistics import clustered_interval
 from ctrobust.evaluate.metrics import psnr_db
 from ctrobust.threat import L2Ball, ProjectedGradientAscent
 from ctrobust.threat.ascent import Reconstructor, evaluating, exact_arithmetic, squared_error
@@ -112,3 +112,9 @@ def _random_control(
         for draw in range(draws)
     ]
     return np.asarray(torch.stack(errors).double().mean(0).cpu().numpy())
+
+
+def rho_fields(errors: NDArray[np.float64], patients: Sequence[object] | None) -> dict[str, Any]:
+    """What a row of result.json says of (N,) errors: rho, and rho_ci95, None where the patients are unknown or few."""
+    found = None if patients is None else clustered_interval(errors, patients)
+    return {"rho": float(errors.mean()), "rho_ci95": None if found is None else list(found)}

@@ -197,7 +197,7 @@ def _metrics(experiment: Experiment, owners: Sequence[str]) -> dict[str, str]:
     if not experiment.in_hu:
         told["rmse_hu"] = "null: pictures in [0, 1] have no HU"
     if reason := why_no_interval(owners):
-        told["rho_ci95"] = reason
+        told["rho_ci95"] = f"null: {reason}"
     return told
 
 

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from ctrobust.core.errors import UserError
-from ctrobust.core.statistics import rho_fields
 from ctrobust.evaluate.budgets import shown_radius
+from ctrobust.evaluate.curve import rho_fields
 from ctrobust.evaluate.resuming import Keep, anew
 from ctrobust.evaluate.selection import parts
 from ctrobust.evaluate.sharing import share_out

@@ -237,7 +237,7 @@ AdversaryName = Literal[
 @dataclass(frozen=True, config=_frozen)
 class EvaluateRecipe:
     """The ascent that measures: radii, steps, restarts; slices: at most so many, spread over the patients;
-    batch_size: so many attacked at once; examples: so many kept as pictures.
+    batch_size: so many attacked at once.
 
     budget: what eps measures. l2, linf: of ‖y‖ or of the largest reading (relative), or in mm of water; whitened:
     in standard deviations of the scan's photon noise, the d′ of an ideal observer. controls: attacked beside f; of a

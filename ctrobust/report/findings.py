@@ -150,10 +150,10 @@ def _growth(runs: Sequence[Run], eps: float) -> str:
 
 
 def _told(parts: Sequence[tuple[float, str]]) -> str:
-    """All of them, or the least and the most where they would be a paragraph that nobody reads."""
-    if len(parts) <= MANY:
+    """All of them, or the least and the most where they would be a paragraph that nobody reads, and are known."""
+    if len(parts) <= MANY or not all(math.isfinite(size) for size, _ in parts):
         return listing([words for _, words in parts])
-    return f"{min(parts)[1]}, at most {max(parts)[1]}"
+    return f"at the least {min(parts)[1]}, at the most {max(parts)[1]}"
 
 
 def _size(runs: Sequence[Run], eps: float) -> str:

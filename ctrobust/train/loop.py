@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn.utils import parameters_to_vector, vector_to_parameters
 from torch.utils.data import DataLoader
 
-from ctrobust.core.errors import UserError, ran_out_of_memory
+from ctrobust.core.errors import UserError
 from ctrobust.core.progress import Progress, say
 from ctrobust.core.seeds import derive_seed
 from ctrobust.experiment import Experiment
@@ -25,6 +25,7 @@ from ctrobust.reconstruct import LearnedReconstructor
 from ctrobust.threat import L2Ball
 from ctrobust.threat.ascent import evaluating, squared_error
 from ctrobust.train.augment import random_flips, sample_seeds
+from ctrobust.train.failing import in_plain_words, require_finite
 from ctrobust.train.history import History
 from ctrobust.train.interruption import Interruption
 from ctrobust.train.methods.method import Figures, Method
@@ -124,7 +125,7 @@ def fit(training: Training, experiment: Experiment, out: Path) -> None:
             step, slices = training.step + 1, indices.tolist()
             judging = step % settings.checkpoint_every == 0 or step == settings.steps
             logging = judging or step % settings.log_every == 0
-            with _plain_words(step, slices):
+            with in_plain_words(step, slices):
                 y = experiment.measure(x, slices)
                 figures = take_step(training, y, x, _positions(experiment, indices))
                 stop = asked()
@@ -133,7 +134,7 @@ def fit(training: Training, experiment: Experiment, out: Path) -> None:
                 if judging:
                     figures |= validate(training.f, training.method, experiment, fabric)
                 # Before anything is saved: a loss may be finite whose update has left no finite weight.
-                _require_finite(figures, y, training.state() if judging or stop else {})
+                require_finite(figures, y, training.state() if judging or stop else {})
             training.step, training.seconds = step, time.monotonic() - began
 
             better = judging and _better(training, figures, recipe.threat.weight)
@@ -290,42 +291,6 @@ def _log(training: Training, experiment: Experiment, out: Path) -> Iterator[Any]
     finally:
         if watching:
             watching.close()
-
-
-def _require_finite(figures: Figures, y: Tensor, kept: dict[str, Any]) -> None:
-    """Of the figures, and of all that goes into a checkpoint: between two validations nothing looks at G."""
-    bad = [name for name, value in figures.items() if not math.isfinite(value)]
-    bad += [name for name, content in kept.items() if not _finite(content)]
-    if not bad:
-        return
-    if not y.isfinite().all():
-        raise UserError("a measurement is not a finite number; leave that slice out, or ingest it again")
-    rate = "threat.lr" if bad == ["adversary"] else "train.lr"
-    raise UserError(f"{', '.join(bad)} is not a finite number; lower {rate}, or take train.precision=fp32")
-
-
-def _finite(content: object) -> bool:
-    """Of the tensors alone: the best score is infinite until there is one."""
-    if isinstance(content, dict | list | tuple):
-        return all(map(_finite, content.values() if isinstance(content, dict) else content))
-    return not isinstance(content, Tensor) or bool(content.isfinite().all())
-
-
-@contextmanager
-def _plain_words(step: int, slices: list[int]) -> Iterator[None]:
-    """What went wrong in a step, with the step, its slices and what to try."""
-    where, kept = f"step {step} (slices {slices}): ", "; the last checkpoint is from before"
-    try:
-        yield
-    except UserError as error:
-        raise UserError(f"{where}{error}{kept}") from None
-    except (RuntimeError, MemoryError) as error:
-        if not ran_out_of_memory(error):
-            raise
-        raise UserError(
-            f"{where}out of memory; raise train.accumulate, or lower train.batch_size, network.base_channels or "
-            f"data.size{kept}"
-        ) from None
 
 
 def _better(training: Training, figures: Figures, weight: float) -> bool:

@@ -4,9 +4,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import h5py
-import numpy as np
 import pytest
-import torch
+from out_of_memory import each_way
 
 from ctrobust import study
 from ctrobust.cli.main import main
@@ -103,15 +102,7 @@ def test_one_line_exit_2_and_nothing_lost(
     assert after == before
 
 
-def cuda_is_full() -> None:
-    raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB.\nGPU 0 has …")
-
-
-@pytest.mark.parametrize(
-    "happen",
-    [cuda_is_full, lambda: torch.empty(10**15), lambda: np.empty(10**15)],
-    ids=["CUDA", "CPU", "numpy"],
-)
+@each_way
 @pytest.mark.parametrize("where", ["open_experiment", "train_run", "_evaluate", "write_report"])
 def test_out_of_memory_outside_a_step_is_one_line(
     where: str, happen: Callable[[], object], desk: Path, monkeypatch: pytest.MonkeyPatch, capsys

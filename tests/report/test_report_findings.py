@@ -77,8 +77,19 @@ def test_many_are_told_by_the_least_and_the_most(make_run):
     )
     told = findings.key_finding(runs)
     assert told.count("fold") == 2
-    assert ", at most of " in told
+    assert "at the least of " in told
+    assert ", at the most of " in told
     assert len(told) < 400
+
+
+def test_where_a_growth_is_not_known_none_is_called_the_most(make_run):
+    def without_clean(result, recipe):
+        result["curve"] = [row for row in result["curve"] if row["eps"]]
+
+    names = ("erm", "minmax", "pgd", "jitter", "universal", "parseval")
+    runs = read(*(make_run(name) for name in names), make_run("plugged", without_clean))
+    told = findings.key_finding(runs).split("; ")[0]
+    assert all(name in told for name in (*names, "plugged"))
 
 
 def test_no_size_in_common_no_comparison(make_run):

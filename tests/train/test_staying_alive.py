@@ -13,6 +13,7 @@ import pytest
 import torch
 import yaml
 from lightning_fabric import Fabric
+from out_of_memory import each_way
 from variants import VARIANTS, equal
 
 from ctrobust import study
@@ -294,15 +295,7 @@ def tensors(content: Any) -> Iterator[torch.Tensor]:
             yield from tensors(value)
 
 
-def cuda_is_full() -> None:
-    raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB.\nGPU 0 has …")
-
-
-@pytest.mark.parametrize(
-    "happen",
-    [cuda_is_full, lambda: torch.empty(10**15), lambda: np.empty(10**15)],
-    ids=["CUDA", "CPU", "numpy"],
-)
+@each_way
 @pytest.mark.parametrize("where", ["take_step", "validate", "measure"])
 def test_out_of_memory_says_what_to_lower(
     happen: Callable[[], object], where: str, opened: Open, fit: Fit, tmp_path: Path, monkeypatch
