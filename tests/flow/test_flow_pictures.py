@@ -92,7 +92,7 @@ def test_load_gives_f_of_the_very_matrix(study: Path) -> None:
     assert isinstance(f.projector, DenseOperator)
     stored = np.load(study / "erm" / "result.examples.npz")
     y, delta = (torch.from_numpy(stored[name])[:, None] for name in ("y", "delta"))
-    assert y.shape[1:] == (1, 1, 200)
+    assert y.shape == (2, 1, 1, 200)  # the one chosen in advance, and the worst
     truth = torch.from_numpy(stored["truth"])[:, None]
     torch.testing.assert_close(f.projector(truth), y, rtol=0, atol=1e-5)
     np.testing.assert_allclose(f(y + delta)[:, 0], stored["f_attacked"], atol=1e-4)

@@ -15,7 +15,7 @@ FOLDER = Path(__file__).resolve().parents[2] / "notebooks"
 NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
 SECONDS_ALLOWED = 180
 """Of one core for a whole notebook, the commands it calls included: with two it is never longer by the clock."""
-SECONDS_A_CELL = 1200
+SECONDS_A_CELL = 600
 """By the clock, of a machine that has more to do: beyond it hangs."""
 
 each = pytest.mark.parametrize("path", NOTEBOOKS, ids=[path.stem for path in NOTEBOOKS])

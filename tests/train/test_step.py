@@ -193,6 +193,7 @@ def test_together_G_goes_up_what_f_goes_down(
     risen = [(weight.detach() - earlier) for weight, earlier in zip(G.parameters(), before, strict=True)]
     close(risen, [1e-3 * up for up in ascent])
     close([weight.grad for weight in training.f.parameters()], descent)
+    assert all(weight.grad is None or not weight.grad.any() for weight in G.parameters())
 
 
 @pytest.mark.parametrize("turns", ["alternate", "together"])

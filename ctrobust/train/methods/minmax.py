@@ -109,9 +109,9 @@ class MinMax(Adversarial):
             hinge = hinges(delta, y, self.budget)
             gain = gain - self._lambda_2 * hinge.mean()
             figures = self._watch_ball((hinge > 0).double().mean())
-        self._optimizer.zero_grad()
         self.fabric.backward(-gain)
         self._optimizer.step()
+        self._optimizer.zero_grad()
         return figures
 
     def _further(self, delta: Tensor, gradient: Tensor, y: Tensor) -> Tensor:
