@@ -1,6 +1,6 @@
 """The slices shown on the page: truth, reconstructions clean and attacked, and the perturbation found."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -19,6 +19,10 @@ class Shown(NamedTuple):
 
     indices: list[int]
     delta: NDArray[np.float32]
+
+    def only(self, wanted: Collection[int]) -> "Shown":
+        rows = [row for row, index in enumerate(self.indices) if index in wanted]
+        return Shown([self.indices[row] for row in rows], self.delta[rows])
 
 
 @torch.no_grad()

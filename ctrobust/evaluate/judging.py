@@ -36,7 +36,7 @@ class Anatomy(NamedTuple):
 
 
 class Findings(NamedTuple):
-    """What is kept of a batch: every arm by its name, and what is shown of the first."""
+    """What is kept of a batch: every arm by its name, and of the first δ of what is shown and of the worst slice."""
 
     arms: dict[str, Judged]
     shown: Shown
@@ -45,7 +45,8 @@ class Findings(NamedTuple):
 
 @dataclass(frozen=True)
 class Trial:
-    """Reconstructors, each attacked at every radius; of the slices `shown` δ of the first is kept at shown_eps.
+    """Reconstructors, each attacked at every radius; of the slices `shown`, and of the worst of every batch, δ of the
+    first is kept at shown_eps: of nothing where nothing is shown.
 
     radii: in ascending order.
     """
@@ -61,30 +62,35 @@ class Trial:
         """One batch, by its slices in the store. Raises UserError where a reconstructor gives what is not finite."""
         y, x = self.experiment.pair(indices)
         found = {name: judge(f, y, x, self.radii, self.attack) for name, f in self.arms.items()}
-        _, deltas = next(iter(found.values()))
+        judged, deltas = next(iter(found.values()))
         f, delta = next(iter(self.arms.values())), deltas[self.shown_eps]
         anatomy = Anatomy({}, {})
         if self.experiment.in_hu:
             with evaluating(f), torch.no_grad():
                 anatomy = Anatomy(region_sums(f(y), x), region_sums(f(y + delta), x))
-        shown = _those(self.shown, indices, delta)
-        return Findings({name: judged for name, (judged, _) in found.items()}, shown, anatomy)
+        worst = {indices[int(judged.attacked[self.radii.index(self.shown_eps)].worst.argmax())]}
+        shown = _those(self.shown | worst if self.shown else (), indices, delta)
+        return Findings({name: each for name, (each, _) in found.items()}, shown, anatomy)
 
-    def worst(self, batches: Sequence[Sequence[int]], found: Sequence[Findings]) -> list[Callable[[], Shown]]:
-        """Pieces of work that give δ of the first's worst slices as well, at shown_eps; none where none is shown.
+    def worst(
+        self, batches: Sequence[Sequence[int]], found: Sequence[Findings]
+    ) -> tuple[list[Shown], Sequence[Callable[[], Shown]]]:
+        """δ of the first's worst slices of all at shown_eps, but for those shown anyway; none where none is shown.
 
-        Known only once all are judged, and their δ then gone: each one's batch is attacked again as it was, whole and
-        from the largest radius, which finds the same to the bit.
+        What was kept of it, and pieces of work that give the rest. Which are the worst is known only once all are
+        judged; of a batch that holds several all but one are gone by then, and it is attacked again as it was, whole
+        and from the largest radius, which finds the same to the bit.
         """
         if not self.shown:
-            return []
+            return [], []
         first, place = next(iter(self.arms)), self.radii.index(self.shown_eps)
         errors = np.concatenate([each.arms[first].attacked[place].worst for each in found])
         judged = [index for indices in batches for index in indices]
         wanted = {judged[at] for at in worst_places(errors)} - self.shown
-        return [
-            partial(self._again, indices, wanted) for indices in batches if not wanted.isdisjoint(indices)
-        ]
+        kept = [each.shown.only(wanted) for each in found]
+        gone = wanted.difference(*(each.indices for each in kept))
+        again = [partial(self._again, indices, gone) for indices in batches if not gone.isdisjoint(indices)]
+        return kept, again
 
     def _again(self, indices: Sequence[int], wanted: Collection[int]) -> Shown:
         y, x = self.experiment.pair(indices)
@@ -95,8 +101,7 @@ class Trial:
 
 
 def _those(wanted: Collection[int], indices: Sequence[int], delta: Tensor) -> Shown:
-    rows = [row for row, index in enumerate(indices) if index in wanted]
-    return Shown([indices[row] for row in rows], delta[rows].cpu().numpy())
+    return Shown(list(indices), delta.cpu().numpy()).only(wanted)
 
 
 def judge(

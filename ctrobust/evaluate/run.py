@@ -86,8 +86,8 @@ def evaluate_run(
         judge, keep = (trial, anew) if kept is None else (partial(kept, trial), kept.plain)
         batches = parts(chosen, recipe.evaluate.batch_size)
         found = share_out([partial(judge, part) for part in batches], f"attack {method}", fabric)
-        again = trial.worst(batches, found)
-        worst = share_out(again, f"attack {method} on its worst slices", fabric) if again else []
+        worst, again = trial.worst(batches, found)
+        worst += share_out(again, f"attack {method} on its worst slices", fabric) if again else []
         rows = oppose(others, chosen, fabric, keep)
         few = experiment.pair(evenly(chosen, SLICES_CHECKED))
         fewer = experiment.pair(evenly(chosen, SLICES_CHECKED_OF_CONTROLS))
@@ -103,7 +103,8 @@ def evaluate_run(
         photons, nodules = recipe.scan.photons or PHOTONS, structures(recipe.evaluate.nodules)
         case = Case(f, A, *few, shown, photons, recipe.seed, nodules, rebuild)
         examined = examine(recipe.evaluate.examinations, case, fabric, keep)
-        examples = draw(f, direct, experiment, [batch.shown for batch in found], eps, worst)
+        in_advance = [batch.shown.only(trial.shown) for batch in found]
+        examples = draw(f, direct, experiment, in_advance, eps, worst)
     owners = [experiment.store.patients[index] for index in chosen]
 
     def judged(arm: str) -> dict[str, Any]:

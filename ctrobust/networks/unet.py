@@ -62,14 +62,12 @@ def group_norm(width: int) -> nn.Module:
 
 
 class GroupNorm(nn.GroupNorm):
-    """torch's own, but in bfloat16 on a CPU, where the backward of that was over half of G's time."""
+    """torch's own, which on a CPU takes G twice as long with channels innermost: they go outermost and back."""
 
     def forward(self, image: Tensor) -> Tensor:
-        if image.dtype != torch.bfloat16 or image.device.type != "cpu":
+        if image.device.type != "cpu":
             return super().forward(image)
-        groups = image.contiguous().reshape(len(image), self.num_groups, -1).float()
-        even = nn.functional.layer_norm(groups, groups.shape[2:], eps=self.eps).reshape(image.shape)
-        return torch.addcmul(self.bias[:, None, None], even, self.weight[:, None, None]).to(image.dtype)
+        return super().forward(image.contiguous()).contiguous(memory_format=torch.channels_last)
 
 
 def pad_to_multiple(image: Tensor, multiple: int, mode: str) -> tuple[Tensor, tuple[slice, slice]]:

@@ -9,7 +9,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ctrobust.core import statistics
 from ctrobust.core.statistics import worst_places
+from ctrobust.evaluate.judging import Trial
 from ctrobust.evaluate.run import evaluate_run
 from ctrobust.experiment import Experiment
 from ctrobust.reconstruct import load
@@ -37,6 +39,32 @@ def test_the_worst_slice_is_stored_with_its_own_delta(
     y, delta, truth = (torch.from_numpy(examples[name])[1:, None] for name in ("y", "delta", "truth"))
     with torch.no_grad():
         assert float((f(y + delta) - truth).square().sum()) == pytest.approx(errors.max(), rel=1e-5)
+
+
+def test_of_several_worst_in_a_batch_each_has_its_own_delta(
+    trained: Path, opened: Callable[..., Experiment], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One of them was kept; the others are found again."""
+    monkeypatch.setattr(statistics, "WORST_SHARE", 1.0)
+    f = load(trained)
+    result, examples = evaluate_run(f, opened(*QUICK, "evaluate.examples=1"), trained / "split.json")
+    assert sorted(examples["slice_index"]) == sorted(result["slices"]["index"])
+    assert examples["in_advance"].sum() == 1
+    errors = dict(
+        zip(result["slices"]["index"], result["slices"]["worst"][f"{examples['eps']:g}"], strict=True)
+    )
+    y, delta, truth = (torch.from_numpy(examples[name])[:, None] for name in ("y", "delta", "truth"))
+    with torch.no_grad():
+        found = (f(y + delta) - truth).square().sum((1, 2, 3)).tolist()
+    assert found == pytest.approx([errors[index] for index in examples["slice_index"].tolist()], rel=1e-5)
+
+
+def test_a_single_worst_one_is_not_attacked_again(
+    trained: Path, opened: Callable[..., Experiment], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Trial, "_again", None)
+    _, examples = evaluate_run(load(trained), opened(*QUICK, "evaluate.examples=1"), trained / "split.json")
+    assert examples["in_advance"].tolist() == [True, False]
 
 
 def test_where_none_is_shown_no_worst_one_is_either(trained: Path, opened: Callable[..., Experiment]) -> None:
