@@ -258,13 +258,19 @@ def test_two_processes_stop_together(
     tmp_path: Path,
     number: signal.Signals,
 ) -> None:
-    """Though the signal reaches each at a moment of its own."""
-    run = tmp_path / "run"
-    job = command(*recipe, "--out", run, before=TORCHRUN)
-    assert until(job, reached(run, 6))
-    job.send_signal(number)
-    _, err = job.communicate(timeout=120)
-    assert job.returncode != 0
+    """Though the signal reaches each at a moment of its own; one sent in the last steps comes too late, and is sent
+    again to another run."""
+    for attempt in range(5):
+        run = tmp_path / f"run-{attempt}"
+        job = command(*recipe, "--out", run, before=TORCHRUN)
+        assert until(job, reached(run, 6))
+        job.send_signal(number)
+        in_time = load_checkpoint(run / "checkpoints" / "last")["step"] <= 18
+        _, err = job.communicate(timeout=120)
+        assert job.returncode != 0
+        if in_time:
+            break
+    assert in_time
     assert 6 <= load_checkpoint(run / "checkpoints" / "last")["step"] < 24, err
     finish(command(*recipe, "--out", run, "--resume", before=TORCHRUN))
     held_to(two_undisturbed[0], run)
