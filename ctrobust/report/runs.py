@@ -1,6 +1,7 @@
 """Run folders as frozen values: which there are, and what lies in them."""
 
 import csv
+import json
 import math
 import re
 import zipfile
@@ -96,10 +97,8 @@ def flattened(content: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
-DEFAULTS = {
-    key: list(value) if isinstance(value, tuple) else value
-    for key, value in flattened(asdict(Recipe())).items()
-}
+# With the lists of a recipe's file in place of tuples.
+DEFAULTS = flattened(json.loads(json.dumps(asdict(Recipe()))))
 
 
 def find_runs(given: Sequence[Path]) -> tuple[list[Path], list[str]]:

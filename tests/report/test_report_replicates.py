@@ -4,14 +4,17 @@ from statistics import fmean, stdev
 
 import numpy as np
 import pytest
+import yaml
 
 from ctrobust.core.statistics import clustered_interval
+from ctrobust.recipes.loading import as_yaml
+from ctrobust.recipes.schema import Recipe
 from ctrobust.report import findings, write_report
 from ctrobust.report.compare import hues, warnings
 from ctrobust.report.comparisons import comparisons
 from ctrobust.report.paper import markdown
 from ctrobust.report.replicates import pool
-from ctrobust.report.runs import find_runs, read_runs
+from ctrobust.report.runs import find_runs, flattened, read_runs
 from ctrobust.report.trade_off import draw_trade_off, spread_rows
 
 
@@ -56,8 +59,17 @@ def test_replicates_are_their_mean(seeds):
 
 
 def test_what_an_earlier_recipe_does_not_name_had_its_default(make_run):
+    """A list in a list among it: the default of every key, as a recipe's file spells it."""
+
     def later(result, recipe):
-        recipe["seed"], recipe["scan"]["condition"] = 1, 1.0
+        spelt = flattened(yaml.safe_load(as_yaml(Recipe())))
+        recipe["seed"] = 1
+        for key in spelt.keys() - flattened(recipe).keys():
+            *sections, name = key.split(".")
+            held = recipe
+            for section in sections:
+                held = held.setdefault(section, {})
+            held[name] = spelt[key]
 
     (pooled,) = pool(read(make_run("erm", slices=1), make_run("erm", later, name="later", slices=1)))
     assert (pooled.label, len(pooled.singles)) == ("erm", 2)
