@@ -1,6 +1,7 @@
 """What every back-end of A promises, over both beams, odd, even and non-square sizes and uneven spacings."""
 
 import sys
+import warnings
 
 import numpy as np
 import pytest
@@ -305,9 +306,15 @@ def test_the_matrix_is_refused_beyond_its_budget(monkeypatch: pytest.MonkeyPatch
         Projector(ParallelBeam(16, 4), "matrix")
 
 
-def test_auto_takes_the_next_that_works(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert Projector(ParallelBeam(16, 4)).backend == "numba"
+def test_auto_takes_the_next_that_works_and_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", RuntimeWarning)
+        assert Projector(ParallelBeam(16, 4)).backend == "numba"
     monkeypatch.setitem(sys.modules, "ctrobust.operators.backends.numba", None)
-    assert Projector(ParallelBeam(16, 4)).backend == "matrix"
+    with pytest.warns(RuntimeWarning, match=r"^matrix computes A, since numba: .*numba") as given:
+        assert Projector(ParallelBeam(16, 4)).backend == "matrix"
+    # Of the line that asked for it.
+    assert given[0].filename == __file__
     monkeypatch.setattr("ctrobust.operators.backends.matrix_budget_bytes", lambda device: 1000)
-    assert Projector(ParallelBeam(16, 4)).backend == "astra"
+    with pytest.warns(RuntimeWarning, match="astra computes A, since numba: .*; matrix: "):
+        assert Projector(ParallelBeam(16, 4)).backend == "astra"

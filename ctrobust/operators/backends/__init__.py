@@ -1,6 +1,7 @@
 """How A and Aᵀ are computed: one file a way, one table that lists them, one rule that chooses."""
 
 import importlib
+import warnings
 from typing import Protocol
 
 import torch
@@ -49,8 +50,8 @@ class Backend(Protocol):
 def build(name: str, geometry: Geometry, device: torch.device) -> Backend:
     """The back-end of that name, or the one that `auto` chooses.
 
-    Raises ValueError on an unknown name and where it cannot serve this geometry or device, ImportError where a
-    package is missing.
+    Warns where `auto` passes one over that does not work, with the reason. Raises ValueError on an unknown name and
+    where it cannot serve this geometry or device, ImportError where a package is missing.
     """
     if name == "auto":
         return _choose(geometry, device)
@@ -71,7 +72,10 @@ def _choose(geometry: Geometry, device: torch.device) -> Backend:
             if device.type == "cuda":
                 # Triton needs a C compiler when first used: found out now, the next in the row can serve.
                 backend.forward(torch.zeros(1, 1, *geometry.image_shape, device=device))
-            return backend
         except Exception as trouble:  # whatever a package breaks with, another may work
             troubles.append(f"{name}: {trouble}")
+        else:
+            if troubles:
+                warnings.warn(f"{name} computes A, since {'; '.join(troubles)}", RuntimeWarning, stacklevel=4)
+            return backend
     raise ImportError(f"no back-end works on {device}: {'; '.join(troubles)}; see `ctrobust doctor`")
