@@ -5,8 +5,10 @@ y ↦ x̂ that gradients go through. Where f has a `projector` of its own, its `
 gradient is compared with finite differences before the attack starts.
 """
 
+import sys
 from importlib import import_module
 from importlib.metadata import entry_points
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -49,12 +51,15 @@ def _found(name: str) -> Any:
             f"--f {name}: no such reconstructor is installed ({known}); or give package.module:function"
         )
     module, _, attribute = name.partition(":")
+    # As for `python -m`: the command of an installed package does not look where it was called.
+    if (here := str(Path.cwd())) not in sys.path:
+        sys.path.insert(0, here)
     try:
         made: Any = import_module(module)
         for part in attribute.split("."):
             made = getattr(made, part)
     except (ImportError, AttributeError, ValueError) as error:
-        raise UserError(f"--f {name}: {error}; is it importable from here (PYTHONPATH)?") from None
+        raise UserError(f"--f {name}: {error}; is it in this folder, or on PYTHONPATH?") from None
     if not callable(made):
         raise UserError(
             f"--f {name}: is a {type(made).__name__}; give a function that takes a Projector and returns f"

@@ -6,8 +6,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import torch
 
 from ctrobust.cli.main import main
+from ctrobust.core.geometry import ParallelBeam
+from ctrobust.evaluate.custom import build_reconstructor
+from ctrobust.operators import Projector
 
 OWN = """
 import torch
@@ -54,6 +58,19 @@ def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.syspath_prepend(tmp_path)
     yield tmp_path
     sys.modules.pop("own_ct", None)
+
+
+def test_a_function_of_the_folder_one_stands_in_is_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Unlike a script's, an installed command's sys.path begins with its own folder."""
+    (tmp_path / "beside_me.py").write_text(OWN)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [entry for entry in sys.path if entry])
+    A = Projector(ParallelBeam(16, 8))
+    f = build_reconstructor("beside_me:fbp", A)
+    monkeypatch.delitem(sys.modules, "beside_me")
+    assert f(A(torch.ones(1, 1, 16, 16))).shape == (1, 1, 16, 16)
 
 
 def test_fbp_given_as_ones_own_is_the_reference(own: Path, trained: Path) -> None:
