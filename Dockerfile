@@ -18,7 +18,7 @@ RUN cd /opt/ctrobust \
     && python3 -m venv --system-site-packages . \
     && if pip show --quiet torch; then sed -i '/^torch==/d' constraints.txt; fi \
     && python -c "from configparser import ConfigParser as C; c = C(); c.read('setup.cfg'); print(c['options']['install_requires'])" > requirements.txt \
-    && pip install --no-cache-dir --constraint constraints.txt --ignore-installed astra-toolbox \
+    && if [ "$(uname -m)" = x86_64 ]; then pip install --no-cache-dir --constraint constraints.txt --ignore-installed astra-toolbox; fi \
     && pip install --no-cache-dir --constraint constraints.txt --requirement requirements.txt
 
 COPY --from=wheel /wheel /opt/ctrobust/wheel

@@ -54,7 +54,7 @@ CURES = {
 """What is found in a message → what to do."""
 ABSENT = {
     "triton": "comes with PyTorch's CUDA builds; a CPU needs none",
-    "astra": "`pip install astra-toolbox` (no wheel for macOS), or do without: numba serves 'auto' as well",
+    "astra": "`pip install astra-toolbox` (no wheel for macOS, nor for ARM), or do without: numba serves 'auto' too",
 }
 
 
