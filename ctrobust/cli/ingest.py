@@ -19,7 +19,11 @@ MOST_WORKERS = 4
 def configure(parser: argparse.ArgumentParser) -> None:
     """The arguments of `ctrobust ingest`."""
     parser.add_argument(
-        "folders", nargs="+", type=Path, metavar="DIR", help="folders of DICOM files, any depth"
+        "folders",
+        nargs="+",
+        type=Path,
+        metavar="DIR",
+        help="folders of DICOM files, .zip and .tar, any depth",
     )
     parser.add_argument(
         "--out",

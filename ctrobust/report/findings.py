@@ -38,11 +38,7 @@ def headline_size(runs: Sequence[Run]) -> float | None:
 def what_was_done(runs: Sequence[Run]) -> str:
     """One plain sentence: what was attacked, on what, and how."""
     names = listing([run.label for run in runs])
-    subject = (
-        f"The learned reconstructor {names} turns"
-        if len(runs) == 1
-        else f"The learned reconstructors {names} turn"
-    )
+    subject = f"The reconstructor {names} turns" if len(runs) == 1 else f"The reconstructors {names} turn"
     one = "slice" if runs[0].result.in_hu else "picture"
     return (
         f"{subject} {_scan(runs[0])} into an image; for each {one}{_on_what(runs[0])} an optimiser then "

@@ -5,8 +5,10 @@ import importlib.util
 import re
 import shlex
 import shutil
+import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -28,7 +30,7 @@ PAGES = (
 )
 
 PROGRAMS = ("ctrobust", "ctrobust-train")
-ELSEWHERE = ("tensorboard", ".", "pip", "jupyter")
+ELSEWHERE = ("tensorboard", "mkdir", ".", "pip", "jupyter")
 """Not ours, and nothing of ours in what they are given."""
 
 FEW = ("evaluate.steps=1", "evaluate.restarts=1", "evaluate.slices=2", "evaluate.examples=1")
@@ -151,7 +153,7 @@ def require_known(words: list[str]) -> None:
 def folder(store: Path, digits: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty folder but for what the pages take for granted: DICOM, digits, arrays, sinograms, list and f."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(sys, "path", [*sys.path])
     shutil.copytree(store.parent / "dicom", "DICOM_FOLDER")
     shutil.copytree(digits, "MNIST_FOLDER")
     Path("ARRAYS").mkdir()
@@ -251,3 +253,15 @@ def test_the_reference_explains_every_key() -> None:
 def test_docstrings_survive_the_way_to_rest() -> None:
     said = from_code().as_rest(["|δ| of `eps`, *_x.", "", "    y = A x", "by hand   |b|"])
     assert said == ["\\|δ\\| of ``eps``, \\*\\_x.", "", "::", "", "        y = A x", "    by hand   |b|", ""]
+
+
+def test_the_python_of_the_readme_runs() -> None:
+    """With FBP in the place of a network that was trained before, and smaller."""
+    code = re.search(r"```python\n(.*?)```", (REPOSITORY / "README.md").read_text(), re.DOTALL)[1]
+    assert 'load("runs/demo/minmax")' in code
+    names: dict[str, Any] = {}
+    exec(code.replace('load("runs/demo/minmax")', "A.fbp").replace("128", "32"), names)
+    assert names["delta"].shape == names["y"].shape
+    rho = [row["rho"] for row in names["rows"]]
+    assert rho == sorted(rho)
+    assert rho[0] < rho[2]
