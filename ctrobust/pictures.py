@@ -24,8 +24,9 @@ def open_pictures(layout: str, folder: Path, size: int) -> PictureStore:
         )
     store = LAYOUTS[layout](folder, size)
     if store.image_shape != (size, size):
-        found = " × ".join(map(str, store.image_shape))
-        raise UserError(f"{folder}: pictures of {found}; give data.size={store.image_shape[0]}")
+        rows, columns = store.image_shape
+        cure = f"give data.size={rows}" if rows == columns else "only square ones are taken"
+        raise UserError(f"{folder}: pictures of {rows} × {columns}; {cure}")
     return store
 
 

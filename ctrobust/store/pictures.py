@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from ctrobust.core.errors import UserError
 from ctrobust.core.files import sha256_of
 from ctrobust.core.records import Split
 from ctrobust.store.dataset import MEMORY_BUDGET_BYTES
@@ -37,13 +38,17 @@ class PictureStore:
     source_sha256  N hex digests, of the whole and the place in it
 
     files: all that the pictures are made of. Has what training and evaluation read of a `Store`, but neither HU nor
-    millimetres.
+    millimetres. Raises UserError where the parts' pictures differ in size.
     """
 
     def __init__(self, path: Path, parts: Mapping[str, Part], files: Sequence[Path]) -> None:
         self.path, self._files = path.resolve(), list(files)
         self._parts = [parts[name] for name in PARTS]
-        *colours, rows, columns = self._parts[0].pictures[0].shape
+        shapes = [part.pictures[0].shape for part in self._parts]
+        if len(set(shapes)) > 1:
+            found = ", ".join(" × ".join(map(str, shape)) for shape in shapes)
+            raise UserError(f"{path}: pictures of {found} to train, select and judge on; give them one size")
+        *colours, rows, columns = shapes[0]
         self.channels = colours[0] if colours else 1
         self.image_shape = rows, columns
         self.patients = tuple(owner for part in self._parts for owner in part.owners)

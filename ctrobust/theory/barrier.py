@@ -42,9 +42,9 @@ def per_sample_filter(
 ) -> PerSampleOptimum:
     """The gains that minimise `per_sample.per_sample_objective` for the law that the coefficients (N, k) sample.
 
-    Where the law of each coefficient is symmetric, as for Gaussian x, no other matrix B does better than this filter,
-    by convexity. A singular value of zero gets the gain 0. Raises ValueError on input that is negative, NaN or
-    infinite, and ArithmeticError where the gap stays above 1e-7 of the objective.
+    Where the law stays the same when the sign of any one coefficient is turned, as for Gaussian x, no other matrix B
+    does better than this filter, by convexity. A singular value of zero gets the gain 0. Raises ValueError on input
+    that is negative, NaN or infinite, and ArithmeticError where the gap stays above 1e-7 of the objective.
     """
     S = checked_spectrum(singular_values)
     c = checked_coefficients(coefficients, S)

@@ -60,6 +60,7 @@ def pseudo_inverse_filter(singular_values: ArrayLike, eps: float = 0, weight: fl
 def tikhonov_filter(singular_values: ArrayLike, eps: float, weight: float) -> Array:
     """Sᵢ/(Sᵢ² + α) with the α ≥ 0 of least objective, to about 1e-8 of log α; α = 0 is the pseudo-inverse."""
     S = checked_spectrum(singular_values)
+    eps, weight = checked_amount("eps", eps), checked_amount("weight", weight)
     if not S.any():
         return np.zeros_like(S)
 
@@ -82,6 +83,7 @@ def tikhonov_filter(singular_values: ArrayLike, eps: float, weight: float) -> Ar
 def truncated_filter(singular_values: ArrayLike, eps: float, weight: float) -> Array:
     """1/Sᵢ for the largest singular values and 0 for the rest, as many as give the least objective."""
     S = checked_spectrum(singular_values)
+    eps, weight = checked_amount("eps", eps), checked_amount("weight", weight)
     inverse = pseudo_inverse_filter(S)
     thresholds = [*np.unique(S), np.inf]
     return min(

@@ -4,7 +4,7 @@ import numpy as np
 from scipy.linalg import eigh
 
 from ctrobust.theory.secular import multiplier, over
-from ctrobust.theory.spectrum import Array
+from ctrobust.theory.spectrum import Array, checked_amount
 
 
 def worst_perturbation(F: Array, r: Array, radius: float) -> Array:
@@ -13,7 +13,10 @@ def worst_perturbation(F: Array, r: Array, radius: float) -> Array:
     F: (n, m), r: (n,), returns (m,). The maximiser solves (μI − FᵀF) δ = Fᵀr with μ ≥ σ₁² and ‖δ‖ = radius
     (Moré and Sorensen, 1983): one secular equation in μ. In the hard case, where Fᵀr has no part along the
     top singular vector and μ = σ₁² leaves δ short, it is filled up along that vector.
+    Raises ValueError on a radius that is negative, NaN or infinite.
     """
+    if checked_amount("radius", radius) == 0:
+        return np.zeros(F.shape[1])
     eigenvalues, vectors = eigh(F.T @ F)
     b, top = vectors.T @ (F.T @ r), eigenvalues[-1]
     # Directions tied with the top one count as one eigenspace, and rounding there is no part to follow to infinity.

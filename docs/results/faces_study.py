@@ -18,7 +18,8 @@ import skimage
 from matplotlib.figure import Figure
 from PIL import Image
 
-from ctrobust.recipes import load_recipe
+from ctrobust.recipes import load_recipe, read_recipe
+from ctrobust.reconstruct.load import build_projector
 from ctrobust.report.compare import direct_name
 from ctrobust.report.result import Measured
 from ctrobust.report.runs import Run, read_runs
@@ -27,6 +28,7 @@ from ctrobust.study import run_study
 from ctrobust.sweep import make_grid, run_sweep
 
 IMAGES = Path(__file__).parent.parent / "images"
+EPS = 0.1
 PHOTOGRAPHS = {
     # Two views of one scene, so in one part.
     "train": (
@@ -106,22 +108,29 @@ def run(faces: Path | None, out: Path) -> None:
 
 def table(runs: Sequence[Run]) -> Iterator[str]:
     radii = [point.eps for point in runs[0].result.learned.curve]
-    yield "| A | method | PSNR dB | SSIM | " + " | ".join(f"ρ̂({100 * eps:g} %)" for eps in radii) + " |"
-    yield "|" + "---|" * (len(radii) + 4)
-    shown = set()
+    yield (
+        "| A | method | PSNR dB | SSIM | "
+        + " | ".join(f"ρ̂({100 * eps:g} %)" for eps in radii)
+        + " | random 10 % |"
+    )
+    yield "|" + "---|" * (len(radii) + 5)
+    shown: dict[object, float] = {}
     for one in runs:
         matrix = one.setting("scan", "geometry")
         control = one.result.reference
-        if matrix not in shown and control is not None:
-            shown.add(matrix)
-            yield _row(matrix, direct_name(one), control)
-        yield _row(matrix, one.result.learned.method, one.result.learned)
+        if matrix not in shown:
+            A = build_projector(read_recipe(one.folder / "recipe.yaml"), "cpu")
+            shown[matrix] = A.condition_number
+            if control is not None:
+                yield _row(f"{matrix}, κ = {shown[matrix]:.2g}", direct_name(one), control)
+        yield _row(f"{matrix}, κ = {shown[matrix]:.2g}", one.result.learned.method, one.result.learned)
 
 
-def _row(matrix: object, method: str, measured: Measured) -> str:
-    clean, curve = measured.clean, measured.curve
+def _row(matrix: str, method: str, measured: Measured) -> str:
+    clean, curve, at = measured.clean, measured.curve, measured.at(EPS)
     rho = " | ".join(f"{point.rho:.1f}" for point in curve)
-    return f"| {matrix} | {method} | {clean.psnr_db:.2f} | {clean.ssim:.3f} | {rho} |"
+    random = "" if at is None else f"{at.random:.1f}"
+    return f"| {matrix} | {method} | {clean.psnr_db:.2f} | {clean.ssim:.3f} | {rho} | {random} |"
 
 
 def draw(runs: Sequence[Run]) -> None:

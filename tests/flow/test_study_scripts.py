@@ -91,6 +91,19 @@ def test_mnist_prints_and_draws(
 
 
 @pytest.mark.soak
+def test_the_faces_print_and_draw(script: Script, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    faces = imported("faces_study")
+    photographs = faces.write_photographs(tmp_path / "photographs")
+    grid = (*faces.SMALL, *SMALL, "scan.geometry=gaussian", "method=erm,minmax", "evaluate.eps=[0,0.1]")
+    assert not run_sweep(make_grid("celeba", grid, store=photographs), tmp_path / "runs/patches")
+    monkeypatch.setattr(faces, "IMAGES", tmp_path)
+    told = script("faces_study", "--out", tmp_path / "runs", "--draw")
+    assert told.count("| gaussian, κ = 3 |") == 3
+    assert "random 10 %" in told
+    assert (tmp_path / "faces-patches.png").exists()
+
+
+@pytest.mark.soak
 def test_the_studies_of_folds_print_and_draw(store: Path, script: Script, tmp_path: Path) -> None:
     """erm and minmax of two steps, judged by every adversary, against each other and against FBP."""
     runs = tmp_path / "runs"

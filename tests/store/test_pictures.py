@@ -57,6 +57,23 @@ def test_parts_follow_one_another_as_published(digits: PictureStore) -> None:
         digits.image(16)
 
 
+@pytest.mark.parametrize("test", [(14, 56), (32, 32)], ids=["as many pixels", "more"])
+def test_parts_of_different_sizes_are_refused(tmp_path: Path, test: tuple[int, int]) -> None:
+    folder = write_digits(tmp_path / "mnist")
+    header = struct.pack(">4BIII", 0, 0, 8, 3, 2, *test)
+    (folder / "t10k-images-idx3-ubyte.gz").write_bytes(gzip.compress(header + bytes(2 * test[0] * test[1])))
+    with pytest.raises(UserError, match=rf"mnist: .*28 × 28, {test[0]} × {test[1]} .*one size"):
+        open_pictures("mnist", folder, 28)
+
+
+def test_what_is_not_square_is_refused_as_such(tmp_path: Path) -> None:
+    for stem in ("train", "t10k"):
+        header = struct.pack(">4BIII", 0, 0, 8, 3, 12, 28, 32)
+        (tmp_path / f"{stem}-images-idx3-ubyte").write_bytes(header + bytes(12 * 28 * 32))
+    with pytest.raises(UserError, match="28 × 32; only square"):
+        open_pictures("mnist", tmp_path, 28)
+
+
 def test_the_data_set_yields_pictures_with_their_index(digits: PictureStore) -> None:
     dataset = pickle.loads(pickle.dumps(PictureDataset(digits, [3, 15])))
     x, index = dataset[1]

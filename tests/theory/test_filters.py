@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from collections.abc import Callable
 from fractions import Fraction
 from itertools import pairwise
 
@@ -167,12 +168,14 @@ def test_bad_singular_values_are_refused(bad: list[float]) -> None:
         minmax_filter(bad, 1, 1)
 
 
+@pytest.mark.parametrize("of", [minmax_filter, tikhonov_filter, truncated_filter])
 @pytest.mark.parametrize("bad", [-0.1, np.nan, np.inf])
-def test_bad_amounts_are_refused(bad: float) -> None:
+@pytest.mark.parametrize("S", [[1.0], [0.0]])
+def test_bad_amounts_are_refused(of: Callable[..., np.ndarray], S: list[float], bad: float) -> None:
     with pytest.raises(ValueError, match="eps"):
-        minmax_filter([1.0], bad, 1)
+        of(S, bad, 1)
     with pytest.raises(ValueError, match="weight"):
-        minmax_filter([1.0], 1, bad)
+        of(S, 1, bad)
 
 
 @settings(deadline=None, max_examples=30)

@@ -64,3 +64,13 @@ def test_without_a_part_along_the_top_a_small_ball_does_not_need_it(radius: floa
 def test_no_residual_means_the_top_singular_vector() -> None:
     F = np.diag([1.0, 4.0, 2.0])
     np.testing.assert_allclose(np.abs(worst_perturbation(F, np.zeros(3), 0.5)), [0, 0.5, 0], atol=1e-12)
+
+
+def test_no_radius_leaves_nothing_to_move() -> None:
+    np.testing.assert_array_equal(worst_perturbation(np.eye(3, 4), np.ones(3), 0.0), np.zeros(4))
+
+
+@pytest.mark.parametrize("radius", [-1.0, np.nan, np.inf])
+def test_a_bad_radius_is_refused(radius: float) -> None:
+    with pytest.raises(ValueError, match="radius"):
+        worst_perturbation(np.eye(3), np.ones(3), radius)
