@@ -108,7 +108,7 @@ def table(runs: Sequence[Trained]) -> Iterator[str]:
     yield (
         "| A | method | PSNR dB | "
         + " | ".join(f"ρ̂({100 * eps:g} %)" for eps in radii)
-        + " | random 10 % | G or δ finds |"
+        + " | random 10 % | finds |"
     )
     yield "|" + "---|" * (len(radii) + 5)
     matrix = ""
