@@ -2,8 +2,8 @@
 
     python docs/results/ct_143.py --data ct.h5 --out runs/ct-143
 
-Runs the recipe `ct-143` at 256×256 and at 128×128 with photon noise over the grids below, and goes on where it was
-stopped; then prints the table of docs/results/ct-143.md and draws its figure. --draw: of what is there.
+Runs the recipe `ct-143` at 512×512, at 256×256 and at 128×128 with photon noise over the grids below, and goes on where
+it was stopped; then prints the table of docs/results/ct-143.md and draws its figure. --draw: of what is there.
 """
 
 import argparse
@@ -45,19 +45,31 @@ JUDGED = [
     "evaluate.steps=50",
     "evaluate.restarts=1",
 ]
+FULL = ["train.batch_size=4"]
+FEWER = [
+    "evaluate.slices=3",
+    "evaluate.batch_size=1",
+    "evaluate.eps=[0, 0.02]",
+    "evaluate.steps=30",
+    "evaluate.restarts=1",
+    "evaluate.precision=bf16",
+]
 CLEAN = ["evaluate.slices=null", "evaluate.eps=[0, 0.02]", "evaluate.steps=10", "evaluate.restarts=1"]
 EPS = 0.02
 
 
 def points(data: Path, out: Path) -> Iterator[Point]:
-    """By slice and by patient at 256×256, the doses at 128×128, then what sister slices in training are worth."""
+    """By slice and by patient at 512×512 and 256×256, the doses at 128×128, then what sister slices in training are
+    worth.
+    """
     splits = {by: split_file(data, by, out) for by in PROTOCOLS}
     both = ",".join(map(str, splits.values()))
-    large = ["data.size=256", f"data.split={both}"]
-    noisy = ["data.size=128", f"data.split={splits['patient']}", DOSES]
+    full = ["data.size=512", f"data.split={both}", *FULL, *FEWER]
+    large = ["data.size=256", f"data.split={both}", *JUDGED]
+    noisy = ["data.size=128", f"data.split={splits['patient']}", DOSES, *JUDGED]
     sisters = ["method=erm", f"data.split={','.join(map(str, sister_files(data, out)))}", "seed=0,1"]
-    for axes in (["method=erm,minmax", *large, *JUDGED], ["method=erm,minmax", *noisy, *JUDGED]):
-        for point in make_grid("ct-143", [*axes, *SMALLER], store=data):
+    for axes in (full, large, noisy):
+        for point in make_grid("ct-143", ["method=erm,minmax", *SMALLER, *axes], store=data):
             yield replace(point, name=name_of(point.recipe))
     for point in make_grid("ct-143", [*sisters, "data.size=128", *SMALLER, *CLEAN], store=data):
         yield replace(point, name=f"{name_of(point.recipe)}-{point.recipe.seed}")
@@ -94,7 +106,7 @@ def name_of(recipe: Recipe) -> str:
 
 
 def table(runs: Sequence[Run]) -> Iterator[str]:
-    radii = [point.eps for point in runs[0].result.learned.curve]
+    radii = sorted({point.eps for run in runs for point in run.result.learned.curve})
     yield (
         "| size, split, photons | method | PSNR dB | over its FBP, dB | SSIM | "
         + " | ".join(f"ρ̂({100 * eps:g} %)" for eps in radii)
@@ -107,8 +119,9 @@ def table(runs: Sequence[Run]) -> Iterator[str]:
         assert control is not None
         if told != setting(run):
             told = setting(run)
-            yield row(told, "FBP", control, control)
-        yield row(told, run.result.learned.method, run.result.learned, control)
+            yield row(told, "FBP", control, control, radii)
+        marked = run.result.learned.method + " †" * bool(run.result.learned.failed)
+        yield row(told, marked, run.result.learned, control, radii)
 
 
 def setting(run: Run) -> str:
@@ -117,11 +130,11 @@ def setting(run: Run) -> str:
     return f"{run.setting('data', 'size')}, {by}, {'∞' if photons is None else f'{photons:.0e}'}"
 
 
-def row(told: str, method: str, measured: Measured, control: Measured) -> str:
+def row(told: str, method: str, measured: Measured, control: Measured, radii: Sequence[float]) -> str:
     clean, at = measured.clean, measured.at(EPS)
     gain = clean.psnr_db - control.clean.psnr_db
     cells = [f"{clean.psnr_db:.2f}", f"{gain:+.2f}", f"{clean.ssim:.3f}"]
-    cells += [f"{point.rho:.0f}" for point in measured.curve]
+    cells += ["" if (point := measured.at(eps)) is None else f"{point.rho:.0f}" for eps in radii]
     assert at is not None
     return f"| {told} | {method} | {' | '.join(cells)} | {at.random:.0f} |"
 
@@ -243,7 +256,7 @@ def main() -> None:
     print("\n".join(table([run for run in runs if run.result.data["split_by"] != "list"])))
     print("\n".join(leakage([run for run in runs if run.setting("scan", "photons") is None])))
     with drawing():
-        draw([run for run in runs if setting(run) == "256, patient, ∞"])
+        draw([run for run in runs if setting(run) == "512, patient, ∞"])
 
 
 if __name__ == "__main__":
