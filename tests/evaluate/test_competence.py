@@ -61,7 +61,7 @@ def test_two_steps_are_too_few(data: Data) -> None:
 def test_what_a_second_attack_finds_more_is_held_against_the_first(more: float, caught: set[str]) -> None:
     """Over the slices together; that it finds less is no fault."""
     attack = ProjectedGradientAscent(L2Ball(0.05), steps=2, restarts=1)
-    found = dict.fromkeys(("start 0", "start 1", "1 steps", "4 steps"), [100.0, 50.0])
+    found = {key: [100.0, 50.0] for key in ("start 0", "start 1", "1 steps", "4 steps")}
     assert failed(strength_checks(found | {"second": [100.0 + more, 50.0]}, attack)) == caught
 
 
