@@ -18,6 +18,7 @@ from ctrobust.reconstruct.learned import Operator
 from ctrobust.threat import L2Ball, Linf, ProjectedGradientAscent, Whitened
 from ctrobust.threat.ascent import squared_error
 from ctrobust.threat.budget import Budget
+from ctrobust.threat.rules import RULES, Move
 
 Data = tuple[Projector, Tensor, Tensor]
 GOOD = ProjectedGradientAscent(L2Ball(0.05), steps=20, restarts=1)
@@ -55,6 +56,15 @@ def test_two_steps_are_too_few(data: Data) -> None:
     )
     assert {"convergence", "exact"} <= failed(checks)
     assert not competent(checks)
+
+
+def test_an_ascent_that_stands_still_is_caught_by_the_second(
+    data: Data, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """More steps find no more of it, so that it looks converged."""
+    A, y, x = data
+    monkeypatch.setitem(RULES, "momentum", lambda steps, reach: lambda error, slope, point: Move(-slope))
+    assert {"second", "exact"} <= failed(attack_checks(FilteredBackProjection(A), A, y, x, GOOD))
 
 
 @pytest.mark.parametrize(("more", "caught"), [(1.0, set()), (4.0, {"second"}), (-30.0, set())])

@@ -46,7 +46,12 @@ def in_float64() -> Iterator[None]:
     """
     before, read, single = torch.get_default_dtype(), SliceDataset.__getitem__, running.Fabric
     torch.set_default_dtype(torch.float64)
-    SliceDataset.__getitem__ = lambda self, item: (read(self, item)[0].double(), read(self, item)[1])
+
+    def doubled(self: SliceDataset, item: int) -> tuple[torch.Tensor, int]:
+        x, index = read(self, item)
+        return x.double(), index
+
+    SliceDataset.__getitem__ = doubled
     running.Fabric = lambda **given: single(**given | {"precision": "64-true"})
     try:
         yield
