@@ -92,12 +92,19 @@ def _prepare(experiment: Experiment, folder: Path) -> None:
             raise UserError(
                 f"{split}: missing, so nobody knows what the run was trained on; start anew elsewhere"
             )
-        changed = differing_keys(read_recipe(recorded), experiment.recipe)
         # Files may have moved: that they are the same is told by the hash in the split.
-        if set(changed) - {"data.store", "data.split"}:
+        moved = {"data.store", "data.split"}
+        changed = [key for key in differing_keys(read_recipe(recorded), experiment.recipe) if key not in moved]
+        if [key for key in changed if not key.startswith("evaluate.")]:
             raise UserError(
                 f"{recorded}: {', '.join(changed)} differs from what is asked for now; resume with the same "
                 "recipe and overrides, or start anew in another folder"
+            )
+        # What nobody has judged yet may be judged in another way.
+        if changed and _judged(folder / "result.json"):
+            raise UserError(
+                f"{folder}: was judged by another {', '.join(changed)}; resume with the same, and judge anew: "
+                f"ctrobust evaluate {folder} {changed[0]}=…"
             )
     else:
         folder.mkdir(parents=True, exist_ok=True)

@@ -120,6 +120,21 @@ def test_figures_are_of_the_weights_that_are_there(store: Path, tmp_path: Path, 
     assert "5 of 8 steps" in capsys.readouterr().err
 
 
+def test_what_nobody_has_judged_may_be_judged_in_another_way(store: Path, tmp_path: Path, capsys) -> None:
+    run = tmp_path / "run"
+    quick = ["train", "tiny", "--data", str(store), "--out", str(run), "train.steps=4", "--resume"]
+    assert main([*quick, "evaluate.steps=2"]) == 0
+    before = (run / "recipe.yaml").read_text(), (run / "result.json").read_bytes()
+    assert main([*quick, "evaluate.steps=3"]) == 2
+    assert f"judge anew: ctrobust evaluate {run} evaluate.steps" in capsys.readouterr().err
+    assert ((run / "recipe.yaml").read_text(), (run / "result.json").read_bytes()) == before
+    (run / "result.json").unlink()
+    assert main([*quick, "evaluate.steps=3", "train.lr=0.1"]) == 2
+    assert main([*quick, "evaluate.steps=3"]) == 0
+    assert json.loads((run / "result.json").read_text())["attack"]["steps"] == 3
+    assert "steps: 3" in (run / "recipe.yaml").read_text()
+
+
 def test_a_run_and_its_store_may_move(store: Path, tmp_path: Path) -> None:
     quick = ["tiny", "--out", str(tmp_path / "run"), "evaluate.steps=2", "train.steps=4"]
     (tmp_path / "here.h5").write_bytes(store.read_bytes())
