@@ -2,7 +2,10 @@
 # Build the image for a CPU and run it where there is no container engine: a Debian root by debootstrap is the base, and
 # buildah works in a chroot. As root on Debian, after: apt-get install debootstrap buildah
 #
-#   sh docker/build-cpu.sh [OPTIONS OF buildah build …]     such as --volume /etc/pip.conf:/etc/pip.conf:ro
+#   sh docker/build-cpu.sh [OPTIONS OF buildah build …]
+#
+# Behind a proxy with a certificate of its own: --volume /etc/ssl/certs:/etc/ssl/certs:ro --volume /etc/pip.conf:/etc/pip.conf:ro
+# with `cert = /etc/ssl/certs/ca-certificates.crt` in pip.conf.
 #
 # Everything lies in a folder below TMPDIR (default /tmp) that is removed at the end; some 5 GB for a while.
 set -eu
