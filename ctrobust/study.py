@@ -94,7 +94,9 @@ def _prepare(experiment: Experiment, folder: Path) -> None:
             )
         # Files may have moved: that they are the same is told by the hash in the split.
         moved = {"data.store", "data.split"}
-        changed = [key for key in differing_keys(read_recipe(recorded), experiment.recipe) if key not in moved]
+        changed = [
+            key for key in differing_keys(read_recipe(recorded), experiment.recipe) if key not in moved
+        ]
         if [key for key in changed if not key.startswith("evaluate.")]:
             raise UserError(
                 f"{recorded}: {', '.join(changed)} differs from what is asked for now; resume with the same "
