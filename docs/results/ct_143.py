@@ -37,7 +37,7 @@ from ctrobust.threat.ascent import squared_error
 IMAGE = Path(__file__).parent.parent / "images" / "ct-143-slice.png"
 PROTOCOLS = ("slice", "patient")
 SISTERS = ("apart", "together")
-DOSES = "scan.photons=1e6,1e5,1e4"
+DOSES = "scan.photons=null,1e6,1e5,1e4"
 SMALLER = ["network.base_channels=16", "threat.base_channels=8", "train.epochs=null", "train.steps=200"]
 JUDGED = [
     "evaluate.slices=3",

@@ -115,19 +115,23 @@ def table(runs: Sequence[Trained]) -> Iterator[str]:
             assert control is not None
             yield _row(matrix, "pseudo-inverse", control, "")
         marked = one.method + " †" * bool(one.run.result.learned.failed)
-        yield _row(matrix, marked, one.run.result.learned, one.found)
+        yield _row("", marked, one.run.result.learned, one.found)
 
 
 def _row(matrix: str, method: str, measured: Measured, found: str) -> str:
     cells = [f"{measured.clean.psnr_db:.2f}"]
     for point in measured.curve:
-        told = f"{point.rho:.1f}"
+        told = _short(point.rho)
         if point.eps == EPS and point.rho_ci95:
-            told += " [{:.1f}, {:.1f}]".format(*point.rho_ci95)
+            told += f" [{', '.join(map(_short, point.rho_ci95))}]"
         cells.append(told)
     at = measured.at(EPS)
-    cells.append("" if at is None else f"{at.random:.1f}")
+    cells.append("" if at is None else _short(at.random))
     return f"| {matrix} | {method} | {' | '.join(cells)} | {found} |"
+
+
+def _short(error: float) -> str:
+    return f"{error:.1f}" if error < 1000 else f"{error:.0f}"
 
 
 def draw_curves(runs: Sequence[Trained], name: str) -> None:
