@@ -21,7 +21,7 @@ def test_the_version_stands_once() -> None:
     assert settings()["metadata"]["version"] == "attr: ctrobust.__version__"
     citation = yaml.safe_load((REPOSITORY / "CITATION.cff").read_text())
     assert citation["version"] == ctrobust.__version__
-    assert citation["license"] == settings()["metadata"]["license"]
+    assert citation["license"] == settings()["metadata"]["license_expression"]
 
 
 def test_types_are_shipped() -> None:
