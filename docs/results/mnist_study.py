@@ -70,8 +70,9 @@ class Trained:
     @property
     def matrix(self) -> str:
         scan = self.recipe.scan
+        kappa = np.format_float_positional(self.condition, precision=3, fractional=False, trim="-")
         started = ", from Aᵀy" if scan.start == "transpose" else ""
-        return f"{scan.geometry}, m = {scan.measurements}, κ = {self.condition:.3g}{started}"
+        return f"{scan.geometry}, m = {scan.measurements}, κ = {kappa}{started}"
 
     @property
     def found(self) -> str:
@@ -139,7 +140,7 @@ def draw_curves(runs: Sequence[Trained], name: str) -> None:
     kinds = sorted({str(one.recipe.scan.geometry) for one in runs})
     rows = sorted({one.recipe.scan.measurements for one in runs})
     figure = Figure(figsize=(3.4 * len(rows) + 0.6, 3.3 * len(kinds) + 0.6), layout="constrained")
-    panels = figure.subplots(len(kinds), len(rows), sharey=True, squeeze=False)
+    panels = figure.subplots(len(kinds), len(rows), sharey="row", squeeze=False)
     for matrix in dict.fromkeys(one.matrix for one in runs):
         mine = [one for one in runs if one.matrix == matrix]
         scan = mine[0].recipe.scan
