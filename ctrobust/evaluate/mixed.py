@@ -30,5 +30,5 @@ class MixedAscent(ProjectedGradientAscent):
     def in_float32(self) -> ProjectedGradientAscent:
         """The same without bfloat16, to compare with."""
         return ProjectedGradientAscent(
-            self.budget, self.steps, self.restarts, self.step, self.seed, self.allow_unmatched, self.rules
+            self.budget, self.steps, self.restarts, self.step, self.seed, self.allow_unmatched, self.rule
         )

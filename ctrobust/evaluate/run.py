@@ -238,7 +238,6 @@ def _attack_settings(attack: ProjectedGradientAscent, experiment: Experiment, A:
         "steps": attack.steps,
         "restarts": attack.restarts,
         "step": attack.step,
-        "rules": list(attack.rules),
         "seed": attack.seed,
         "random_draws": RANDOM_DRAWS,
         "precision": experiment.recipe.evaluate.precision,

@@ -30,7 +30,7 @@ def trials(
 
     Each start by itself, since the worst of the first r of them is what r restarts find.
     """
-    second = replace(attack, rules=("adam",), steps=2 * attack.steps)
+    second = replace(attack, rule="adam", steps=2 * attack.steps)
     return {
         **{f"start {r}": partial(_from_start, f, y, x, attack, r) for r in range(attack.restarts + 1)},
         **{f"{n} steps": partial(errors, f, y, x, replace(attack, steps=n)) for n in _other_steps(attack)},
@@ -80,8 +80,8 @@ def errors(f: Reconstructor, y: Tensor, x: Tensor, attack: ProjectedGradientAsce
 def _from_start(
     f: Reconstructor, y: Tensor, x: Tensor, attack: ProjectedGradientAscent, restart: int
 ) -> Errors:
-    start, alone = attack.starting_point(y, restart), (attack.rule_of(restart),)
-    return _errors(f, y + replace(attack, restarts=1, rules=alone)(f, y, x, start), x)
+    start = attack.starting_point(y, restart)
+    return _errors(f, y + replace(attack, restarts=1)(f, y, x, start), x)
 
 
 def _errors(f: Reconstructor, y: Tensor, x: Tensor) -> Errors:

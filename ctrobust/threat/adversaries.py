@@ -20,7 +20,7 @@ Make = Callable[..., Adversary]
 
 
 def _ascent(rule: str) -> Make:
-    return lambda attack: replace(attack, rules=(rule,))
+    return lambda attack: replace(attack, rule=rule)
 
 
 def _confined(attack: ProjectedGradientAscent, onto: Subspace) -> Adversary:

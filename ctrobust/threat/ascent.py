@@ -22,11 +22,10 @@ class ProjectedGradientAscent:
         v = Π(δ + m (δ − δ₋))
         δ ← Π(v + αₖ ρ u)        u = argmax {⟨h, u⟩ : |u| ≤ 1}
 
-    g = ∇ of the squared error at v; ρ: the budget's radius, |·| its length; a rule says what of the gradients is
-    climbed (h), how far (αₖ ≤ `step`) and with what momentum m, see `ctrobust.threat.rules`. `rules` take turns, from
-    start to start: by default h = g, m and αₖ those of Nesterov's momentum with adaptive restart; then Adam, which
-    ends in other maxima. Of all points visited from all starts the worst is kept. The first start is `start` where one
-    is given, the others are random on the sphere.
+    g = ∇ of the squared error at v; ρ: the budget's radius, |·| its length; `rule` says what of the gradients is
+    climbed (h), how far (αₖ ≤ `step`) and with what momentum m, see `ctrobust.threat.rules`; by default h = g, m and αₖ
+    those of Nesterov's momentum with adaptive restart. Of all points visited from all starts the worst is kept. The
+    first start is `start` where one is given, the others are random on the sphere.
 
     f: any callable y ↦ x̂. A torch module is held in eval mode meanwhile. Where f has a `projector`, its
     `matched` says whether gradients are exact; otherwise they are compared with finite differences first.
@@ -39,13 +38,13 @@ class ProjectedGradientAscent:
     step: float = 3.0
     seed: int = 0
     allow_unmatched: bool = False
-    rules: tuple[str, ...] = ("momentum", "adam")
+    rule: str = "momentum"
 
     def __post_init__(self) -> None:
         if self.steps < 1 or self.restarts < 1:
             raise ValueError(f"steps {self.steps}, restarts {self.restarts}: both must be at least 1")
-        if not self.rules or set(self.rules) - RULES.keys():
-            raise ValueError(f"rules {self.rules!r}: give a tuple of {', '.join(RULES)}")
+        if self.rule not in RULES:
+            raise ValueError(f"rule {self.rule!r}: give one of {', '.join(RULES)}")
 
     def with_eps(self, eps: float) -> "ProjectedGradientAscent":
         """The same attack with a budget of another size."""
@@ -60,16 +59,11 @@ class ProjectedGradientAscent:
                 require_exact_gradient(f, y, x)
             worst, found = torch.zeros_like(y), squared_error(f, y, x)
             for restart in range(self.restarts):
-                begun = self.starting_point(y, restart, start)
-                for delta, error in self._ascend(f, y, x, begun, self.rule_of(restart)):
+                for delta, error in self._ascend(f, y, x, self.starting_point(y, restart, start)):
                     better = error > found
                     found = torch.where(better, error, found)
                     worst = torch.where(per_sample(better), delta, worst)
         return worst
-
-    def rule_of(self, restart: int) -> str:
-        """By which the restart of that number, from 0, climbs."""
-        return self.rules[restart % len(self.rules)]
 
     def starting_point(self, y: Tensor, restart: int, given: Tensor | None = None) -> Tensor:
         """Where the restart of that number, from 0, begins."""
@@ -78,7 +72,7 @@ class ProjectedGradientAscent:
         return self.budget.random(y, derive_seed(self.seed, "ascent", restart))
 
     def _ascend(
-        self, f: Reconstructor, y: Tensor, x: Tensor, delta: Tensor, by: str
+        self, f: Reconstructor, y: Tensor, x: Tensor, delta: Tensor
     ) -> Iterator[tuple[Tensor, Tensor]]:
         """Every point at which a gradient was taken, and the last, with its (B,) errors."""
         radius = per_sample(self.budget.radius(y)).to(y)
@@ -86,7 +80,7 @@ class ProjectedGradientAscent:
         def reach(point: Tensor, gradient: Tensor) -> Tensor:
             return self.budget.project(point + radius * self.budget.steepest(gradient, y), y) - point
 
-        ahead, rule = delta, RULES[by](self.steps, reach)
+        ahead, rule = delta, RULES[self.rule](self.steps, reach)
         for _ in range(self.steps):
             error, gradient = error_and_gradient(f, y, x, ahead)
             yield ahead, error
