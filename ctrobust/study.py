@@ -14,7 +14,7 @@ from ctrobust.experiment import Experiment, open_experiment
 from ctrobust.networks.checkpoint import weights_sha256
 from ctrobust.pipeline import embedded_store
 from ctrobust.recipes import Recipe, read_recipe, write_recipe
-from ctrobust.recipes.loading import differing_keys
+from ctrobust.recipes.loading import FILES, differing_keys
 from ctrobust.reconstruct import load
 from ctrobust.report import write_report
 from ctrobust.store.split import write_split
@@ -92,12 +92,9 @@ def _prepare(experiment: Experiment, folder: Path) -> None:
             raise UserError(
                 f"{split}: missing, so nobody knows what the run was trained on; start anew elsewhere"
             )
-        # Files may have moved: that they are the same is told by the hash in the split.
-        moved = {"data.store", "data.split"}
-        changed = [
-            key for key in differing_keys(read_recipe(recorded), experiment.recipe) if key not in moved
-        ]
-        if [key for key in changed if not key.startswith("evaluate.")]:
+        differing = differing_keys(read_recipe(recorded), experiment.recipe)
+        changed = [key for key in differing if key not in FILES]
+        if not all(key.startswith("evaluate.") for key in changed):
             raise UserError(
                 f"{recorded}: {', '.join(changed)} differs from what is asked for now; resume with the same "
                 "recipe and overrides, or start anew in another folder"

@@ -12,13 +12,12 @@ from ctrobust.core.progress import say
 from ctrobust.experiment import open_source
 from ctrobust.networks.checkpoint import load_checkpoint, weights_sha256
 from ctrobust.recipes import Recipe, load_recipe, read_recipe
-from ctrobust.recipes.loading import differing_keys
+from ctrobust.recipes.loading import FILES, differing_keys
 from ctrobust.reconstruct.load import build_network
 from ctrobust.store.split import split_record
 from ctrobust.study import run_study
 
 SHORT = {"eps": "threat.eps"}
-FILES = ("data.store", "data.split")
 Axes = dict[str, list[str]]
 
 

@@ -62,6 +62,10 @@ def write_recipe(recipe: Recipe, path: Path) -> None:
         part.write_text(as_yaml(recipe))
 
 
+FILES = ("data.store", "data.split")
+"""Keys that say where files lie. They may move: that they are the same is told by the hash in the split."""
+
+
 def differing_keys(one: Recipe, other: Recipe) -> list[str]:
     """Dotted keys whose values differ."""
     first, second = _flat(dataclasses.asdict(one)), _flat(dataclasses.asdict(other))

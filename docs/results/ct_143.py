@@ -2,7 +2,7 @@
 
     python docs/results/ct_143.py --data ct.h5 --out runs/ct-143
 
-Runs the recipe `ct-143` at 512×512, at 256×256 and at 128×128 with photon noise over the grids below, and goes on where
+Runs the recipe `ct-143` at 512×512, at 256×256 and at 128×128 at several doses over the grids below, and goes on where
 it was stopped; then prints the table of docs/results/ct-143.md and draws its figure. --draw: of what is there.
 """
 

@@ -18,6 +18,7 @@ from matplotlib.figure import Figure
 from ctrobust.recipes import read_recipe
 from ctrobust.recipes.schema import METHOD_NAMES, Recipe
 from ctrobust.reconstruct.load import build_projector
+from ctrobust.report.numbers import error
 from ctrobust.report.result import Measured
 from ctrobust.report.runs import Run, read_runs
 from ctrobust.report.style import COLOURS, drawing
@@ -122,29 +123,25 @@ def table(runs: Sequence[Trained]) -> Iterator[str]:
 def _row(matrix: str, method: str, measured: Measured, found: str) -> str:
     cells = [f"{measured.clean.psnr_db:.2f}"]
     for point in measured.curve:
-        told = _short(point.rho)
+        told = error(point.rho)
         if point.eps == EPS and point.rho_ci95:
-            told += f" [{', '.join(map(_short, point.rho_ci95))}]"
+            told += f" [{', '.join(map(error, point.rho_ci95))}]"
         cells.append(told)
     at = measured.at(EPS)
-    cells.append("" if at is None else _short(at.random))
+    cells.append("" if at is None else error(at.random))
     return f"| {matrix} | {method} | {' | '.join(cells)} | {found} |"
-
-
-def _short(error: float) -> str:
-    return f"{error:.1f}" if error < 1000 else f"{error:.0f}"
 
 
 def draw_curves(runs: Sequence[Trained], name: str) -> None:
     """ρ̂(ε) of all methods: a row for each kind of matrix, in it a panel for each number of measurements."""
     kinds = sorted({str(one.recipe.scan.geometry) for one in runs})
-    rows = sorted({one.recipe.scan.measurements for one in runs})
-    figure = Figure(figsize=(3.4 * len(rows) + 0.6, 3.3 * len(kinds) + 0.6), layout="constrained")
-    panels = figure.subplots(len(kinds), len(rows), sharey="row", squeeze=False)
+    counts = sorted({one.recipe.scan.measurements for one in runs})
+    figure = Figure(figsize=(3.4 * len(counts) + 0.6, 3.3 * len(kinds) + 0.6), layout="constrained")
+    panels = figure.subplots(len(kinds), len(counts), sharey="row", squeeze=False)
     for matrix in dict.fromkeys(one.matrix for one in runs):
         mine = [one for one in runs if one.matrix == matrix]
         scan = mine[0].recipe.scan
-        axes = panels[kinds.index(str(scan.geometry)), rows.index(scan.measurements)]
+        axes = panels[kinds.index(str(scan.geometry)), counts.index(scan.measurements)]
         control = mine[0].run.result.reference
         if control is not None:
             _curve(axes, control, "pseudo-inverse")
